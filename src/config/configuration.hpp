@@ -1,0 +1,119 @@
+// What the command line and the configuration file say, as plain structs (spec/command-line.md).
+//
+// read_configuration() is pure: files are read through a function given to it, and nothing is printed. It gives
+// either something to print and an exit code, or a checked configuration with its warnings.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace config {
+
+// Options that belong to the whole process.
+struct process {
+    bool log = false;
+    int verbose = 0; // times given, 0 to 2
+    bool debug = false;
+    bool log_time = false;    // each from its own option or from --log-format
+    bool log_address = false;
+    bool log_port = false;
+    bool log_msgid = false;
+    bool log_unit = false;
+    std::string log_file; // absolute; may hold %d and %h
+    bool use_syslog = false;
+    std::string syslog_facility = "mail";
+    bool close_stderr = false;
+    bool daemon = true;
+    std::string pid_file; // absolute, empty if none
+    std::string user = "daemon";
+    unsigned threads = 0; // --threads; 0 = one per core
+};
+
+struct anonymity {
+    bool vrfy = false, server = false, content = false, client = false;
+};
+
+struct interface_item {
+    enum class service { all, smtp, pop, admin };
+    service what = service::all;
+    std::string address; // without the qualifier, as written
+};
+
+// One relay instance: a listener set, a spool, a forwarder.
+struct instance {
+    std::string name; // prefix, empty for the nameless one
+    std::string spool_dir; // absolute
+    // listening
+    bool serve_smtp = true;
+    std::string port = "25"; // as written; checked when the listener is made
+    std::vector<interface_item> interfaces;
+    bool remote_clients = false;
+    std::string domain; // empty: find out
+    // server
+    std::uint64_t size_limit = 0;
+    anonymity anonymous;
+    unsigned idle_timeout = 1800; // seconds, 0 = none
+    struct {
+        bool pipelining = true, chunking = false, smtputf8 = false, smtputf8_strict = false;
+        bool strict_parsing = true, a_labels = true, linger = true;
+    } server_smtp;
+    // client
+    std::string forward_to; // as written, empty if none
+    bool forward_at_start = false;
+    bool forward_on_disconnect = false;
+    bool immediate = false;
+    std::uint64_t poll_milliseconds = 0; // 0 = off
+    bool forward_to_some = false;
+    std::string client_interface; // as written, empty if none
+    unsigned connection_timeout = 40; // seconds; 0 = none
+    unsigned response_timeout = 1800;
+    unsigned prompt_timeout = 20;
+    struct {
+        bool pipelining = false, smtputf8_strict = true, eightbit_strict = false, binarymime_strict = true;
+        bool linger = true;
+    } client_smtp;
+    bool client_mode = false; // --as-client, or --dont-serve with --forward and nothing else to do: ends after the run
+    // new options
+    bool sync = true; // --no-sync clears it
+    struct {
+        std::size_t command_line = 4096, recipients = 10'000;
+        unsigned errors = 8, other_errors = 20, idle_commands = 1000;
+        unsigned sessions = 10'000, sessions_per_address = 1000;
+        unsigned command_seconds = 300;
+        std::uint64_t data_rate = 500; // octets per second
+    } limits;
+};
+
+struct configuration {
+    process whole;
+    std::vector<instance> instances; // at least one
+    std::vector<std::string> warnings; // without the "emailrelay: warning: " in front
+};
+
+// Print and end.
+struct ending {
+    int exit_code = 0;
+    std::string out; // for stdout
+    std::string err; // for stderr
+};
+
+struct surroundings {
+    std::string program = "emailrelay";   // name in front of messages
+    std::string start_directory = "/";    // for relative paths
+    std::string program_directory = "/";  // for @app
+    unsigned columns = 79;                // width of help
+    std::function<std::optional<std::string>(const std::string& path)> read_file;
+    enum class file_kind { missing, file, directory };
+    std::function<file_kind(const std::string& path)> look_at;
+    std::string tls_library; // for --version --verbose; empty if none
+};
+
+using outcome = std::variant<configuration, ending>;
+
+outcome read_configuration(const std::vector<std::string>& words, const surroundings& around);
+
+} // namespace config

@@ -1,0 +1,118 @@
+// The SMTP client's side of one session, without I/O (spec/smtp-client.md sections 4, 7 to 9; RFC 5321, 2920, 3030, 6531).
+//
+// One engine is one connection. Same form as server_engine: feed() what the peer sent, do what next() says. The
+// output is written whenever next() says read_reply or read_content with output pending, in one write; a body is
+// streamed, never held whole. It never throws; replies are bounded by client_settings.
+//
+// Life: greeting, EHLO (HELO), then ready -> [message -> done]* -> quit. A failed session is final.
+#pragma once
+
+#include "base/log.hpp"
+#include "mail/envelope.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace smtp {
+
+struct client_settings {
+    std::string helo_name;        // argument of EHLO: our domain, or the local address if that has no dot
+    bool forward_to_some = false; // --forward-to-some
+    bool anonymous = false;       // --anonymous=client
+    // --client-smtp-config
+    bool pipelining = false;
+    bool smtputf8_strict = true;
+    bool eightbit_strict = false;
+    bool binarymime_strict = true;
+    // Limits (design.md section 7).
+    std::size_t max_reply_line = 4096;
+    std::size_t max_reply_lines = 128;
+};
+
+// ---- what the driver has to do
+
+// Write take_output(), then read with the named time limit and feed(). When the time passes call timed_out().
+struct read_reply {
+    enum class wait { greeting, reply };
+    wait limit = wait::reply;
+};
+
+// The session is ready: give send() the next message, or quit().
+struct session_ready {};
+
+// The next piece of the message's content is wanted: content(). Write take_output() when it has grown past some 64 KiB.
+struct read_content {
+    std::size_t at_most; // octets that fit now
+};
+
+// The message in hand is settled; afterwards next() says session_ready or session_failed.
+struct message_done {
+    enum class result {
+        sent,           // accepted for all recipients
+        sent_to_some,   // accepted, but some recipients were refused (--forward-to-some)
+        refused,        // by a reply of the server; nothing was sent
+        failed,         // for a local reason, e.g. "cannot send 8-bit message to 7-bit server"
+    };
+    result what = result::sent;
+    std::string reason;               // as for the envelope's Reason, unescaped; lines joined by LF
+    std::optional<int> code;          // as for ReasonCode
+    std::vector<std::string> refused; // the recipients refused, for sent_to_some
+};
+
+// The session cannot go on: connection-level or protocol error (section 9). If a message was in hand it fails with
+// this reason and no code.
+struct session_failed {
+    std::string reason;
+    bool message_in_hand = false;
+};
+
+// quit() has been called and QUIT is in take_output(): write it, shut down the sending side, close.
+struct session_over {};
+
+using client_action =
+    std::variant<read_reply, session_ready, read_content, message_done, session_failed, session_over>;
+
+class client_engine {
+public:
+    client_engine(const client_settings& settings, base::logger log);
+    ~client_engine();
+    client_engine(client_engine&&) noexcept;
+    client_engine& operator=(client_engine&&) noexcept;
+
+    // What the peer sent; copied, so the octets may go at once.
+    void feed(std::span<const char> bytes);
+    client_action next();
+
+    // Answer to session_ready. `envelope` stays valid until message_done or session_failed.
+    void send(const mail::envelope& envelope, std::uint64_t content_size);
+    void quit();
+
+    // Answer to read_content: at most the octets asked for; `last` with the final piece (which may be empty).
+    void content(std::span<const char> bytes, bool last);
+    // The content could not be read: the session is given up, the message must not be completed.
+    void content_failed(std::string reason);
+
+    // The time limit of read_reply passed. After a missing greeting the session goes on with EHLO.
+    void timed_out(unsigned seconds);
+    // The peer closed, or the connection failed: "peer disconnected".
+    void disconnected(std::string_view reason);
+
+    std::string take_output();
+    bool has_output() const noexcept;
+
+    // For the log of the message in hand.
+    void set_logger(base::logger log);
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+} // namespace smtp

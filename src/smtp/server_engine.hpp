@@ -1,0 +1,152 @@
+// The SMTP server's side of one session, without I/O (spec/smtp-server.md; RFC 5321, 1870, 2920, 3030, 6152, 6531).
+//
+// The driver feeds what the peer sent, split anywhere, and does what next() says:
+//
+//     engine.feed(bytes);
+//     for (;;) {
+//         server_action todo = engine.next();
+//         ... one branch per kind; where the comment names an answer function, call it before next() again
+//     }
+//
+// Replies gather in the engine; the driver writes take_output() whenever next() says read_more or close, so that
+// one write carries the replies to a whole pipelined group. The engine knows no socket, file, clock or thread; it
+// never throws and its memory is bounded by the limits in server_settings.
+//
+// Seams: authenticate and start_tls actions are added beside these by the features that need them.
+#pragma once
+
+#include "base/log.hpp"
+#include "mail/date.hpp"
+#include "mail/envelope.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace smtp {
+
+struct server_settings {
+    std::string domain;  // --domain
+    std::string version; // shown in the greeting
+    bool anonymous_server = false;  // --anonymous=server: shorter greeting, EHLO and HELP
+    bool anonymous_vrfy = false;    // --anonymous=vrfy
+    bool anonymous_content = false; // --anonymous=content: no Received line
+    std::uint64_t size_limit = 0;   // --size in octets, 0 = none
+    // --server-smtp-config
+    bool pipelining = true;
+    bool chunking = false;
+    bool smtputf8 = false;
+    bool smtputf8_strict = false;
+    bool strict_parsing = true;
+    bool a_labels = true;
+    // Limits (design.md section 7); 0 = none.
+    std::size_t max_command_line = 4096;   // octets without CR-LF
+    std::size_t max_recipients = 10'000;   // per message
+    unsigned max_errors = 8;               // of the kinds that the spec counts
+    unsigned max_other_errors = 20;        // of the kinds that are new: syntax errors
+    unsigned max_idle_commands = 1000;     // commands without a message
+};
+
+struct peer_info {
+    std::string address; // without port; socket path or "/" for a unix-domain peer
+    bool unix_domain = false;
+};
+
+// ---- what the driver has to do
+
+// Write take_output(), read from the peer, feed(). With `output_first_then_close` unset this is the only place to wait.
+struct read_more {};
+
+// RCPT or VRFY: ask the address verifier. Answer: recipient_checked().
+struct check_recipient {
+    std::string_view address; // after A-label conversion; for VRFY the raw argument
+    std::string_view from;    // reverse-path, empty for VRFY
+    bool vrfy = false;
+};
+
+// MAIL has been accepted: a new message begins. No answer; a failure shows at commit.
+struct begin_message {};
+
+// The message's data is about to arrive (DATA, first BDAT). Answer: content_opened().
+struct open_content {};
+
+// Content octets, as they are to be stored: the Received line, then the data without dot-stuffing. Valid until the
+// next call of next(). No answer; a failure shows at commit.
+struct append_content {
+    std::span<const char> bytes;
+};
+
+// End of data: store, filter, make durable. The pointer is valid until the answer. Answer: message_committed().
+struct commit_message {
+    const mail::envelope* envelope = nullptr;
+};
+
+// The message that was begun is given up: RSET, EHLO, refused, too big, QUIT.
+struct discard_message {};
+
+// The session is over: write take_output(), then shut down and close.
+struct close_session {
+    std::string_view reason; // for the log: "smtp protocol done"
+    bool abort = false;      // close without a reply (protocol overflow)
+};
+
+using server_action = std::variant<read_more, check_recipient, begin_message, open_content, append_content,
+                                   commit_message, discard_message, close_session>;
+
+// ---- answers
+
+struct recipient_verdict {
+    enum class kind { remote, local, rejected, rejected_for_now, abort_session };
+    kind what = kind::remote;
+    std::string address;   // remote: forward-path to use; local: mailbox name
+    std::string full_name; // local, for VRFY
+    std::string response;  // rejected: text behind 550 or 450; may be empty
+    std::string reason;    // rejected: for the log
+};
+
+// How the end of data is answered (spec/smtp-server.md section 7).
+struct commit_outcome {
+    int code = 250;
+    std::string text = "message processed";
+};
+
+class server_engine {
+public:
+    // `settings` and the logger's sink outlive the engine.
+    server_engine(const server_settings& settings, peer_info peer, base::logger log);
+    ~server_engine();
+    server_engine(server_engine&&) noexcept;
+    server_engine& operator=(server_engine&&) noexcept;
+
+    // Before anything else: queues the greeting (or 421 for a server that is disabled for new sessions).
+    void start(bool service_available = true);
+
+    // What the peer sent. The octets must stay where they are until next() has returned read_more or close_session.
+    void feed(std::span<const char> bytes);
+
+    server_action next();
+
+    void recipient_checked(recipient_verdict verdict);
+    void content_opened(const mail::local_time& now);
+    void message_committed(const commit_outcome& outcome);
+
+    // The driver ends the session (limit, shutdown): queues the reply, e.g. "421 ...", and makes next() say close.
+    void end_session(int code, std::string_view text, std::string_view reason);
+
+    std::string take_output();
+    bool has_output() const noexcept;
+
+    // True from the first octet of a command to its end (for the limit on unfinished commands), and within DATA/BDAT.
+    bool in_command() const noexcept;
+    bool in_content() const noexcept;
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+} // namespace smtp

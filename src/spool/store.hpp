@@ -1,0 +1,137 @@
+// The spool directory: messages as pairs of text files, committed durably (spec/spool.md, design.md section 4).
+//
+// Thread-safe. Functions marked [blocks] do file work and belong on a disk thread; the others never wait.
+// The files are the truth while the machine runs; the journal matters only after a crash.
+#pragma once
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "mail/envelope.hpp"
+#include "os/worker_pool.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace os {
+class filesystem;
+}
+
+namespace spool {
+
+struct settings {
+    std::string directory;                    // absolute
+    bool sync = true;                         // --no-sync clears it
+    std::size_t hold_in_memory = 64 * 1024;   // content octets of one message held before they go to its file
+    std::size_t journal_limit = 256 * 1024;   // larger content is flushed as files instead
+    std::uint64_t journal_segment = 64 << 20; // octets; less when the file system is small
+    std::chrono::milliseconds checkpoint{1000};
+};
+
+class store;
+
+// A message being received. Owned by one session, used by one thread at a time. Destroying it (or store::discard,
+// which does so off the network thread) removes what it wrote, unless it was committed.
+class new_message {
+public:
+    new_message(new_message&&) noexcept;
+    new_message& operator=(new_message&&) noexcept;
+    ~new_message();
+
+    const std::string& id() const noexcept; // "emailrelay.<pid>.<time>.<seq>"
+
+    // Takes octets into memory; never waits. When `needs_write()` call write() on a disk thread before more.
+    void append(std::span<const char> bytes);
+    bool needs_write() const noexcept;
+    void write(); // [blocks] the held octets go to the content file; a failure is remembered and shows at commit
+
+    std::uint64_t size() const noexcept;
+
+private:
+    friend class store;
+    struct state;
+    explicit new_message(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
+// A message taken for forwarding: its envelope is locked as `.busy`. Destroying it without settling it releases it
+// [blocks]; so settle it by finish, fail, fail_partly or release.
+class claimed_message {
+public:
+    claimed_message(claimed_message&&) noexcept;
+    claimed_message& operator=(claimed_message&&) noexcept;
+    ~claimed_message();
+
+    const std::string& id() const noexcept; // file name without ".envelope"; need not be of our form
+    const mail::envelope& envelope() const noexcept;
+    std::uint64_t content_size() const noexcept;
+
+    // [blocks] Content octets in order, 0 at the end.
+    base::result<std::size_t> read(std::span<char> into);
+    void rewind();
+
+private:
+    friend class store;
+    struct state;
+    explicit claimed_message(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
+class store {
+public:
+    // [blocks] Checks the directory, recovers what a crash left, starts the journal. `files`, `pool` and the logger's
+    // sink outlive the store. Fails with "invalid spool directory: <path>: <reason>".
+    static base::result<std::unique_ptr<store>> open(settings s, os::filesystem& files, os::worker_pool& pool,
+                                                     base::logger log);
+    ~store(); // as close()
+    store(const store&) = delete;
+    store& operator=(const store&) = delete;
+
+    // ---- accepting
+    new_message create();
+
+    // Stores the message and calls `done` on a disk or journal thread: on success both files are there under their
+    // final names and will survive a power cut. On failure nothing of it is left. `done` must not block.
+    using completion = std::function<void(base::result<void>)>;
+    void commit(new_message message, mail::envelope envelope, completion done);
+
+    // Removes what was written, on a disk thread.
+    void discard(new_message message);
+
+    // ---- forwarding
+    // [blocks] Ids of ready messages, oldest first: by the time in the name, then sequence; foreign names last in byte
+    // order. Also releases `.busy` files that a dead process of ours left.
+    base::result<std::vector<std::string>> ready();
+    base::result<std::vector<std::string>> failed(); // [blocks] `.bad`, in byte order of the file name
+
+    // [blocks] Says that these will be claimed soon, durably and in one flush, so that claim() need not flush.
+    void announce(std::span<const std::string> ids);
+
+    // [blocks] Locks, reads, opens. A message that is gone, locked by others or unreadable gives an error after the
+    // spec's warning has been logged and the lock undone.
+    base::result<claimed_message> claim(const std::string& id);
+
+    base::result<void> finish(claimed_message message);  // [blocks] sent: envelope, then content deleted
+    base::result<void> release(claimed_message message); // [blocks] back to `.envelope`
+    base::result<void> fail(claimed_message message, std::string_view reason, std::optional<int> code); // [blocks]
+    // [blocks] Sent to some: To-Remote is reduced to `refused`, then failed.
+    base::result<void> fail_partly(claimed_message message, const std::vector<std::string>& refused,
+                                   std::string_view reason, std::optional<int> code);
+
+    // [blocks] Orderly end: flushes what is not yet flushed and removes the journal. No call may follow.
+    void close();
+
+private:
+    struct impl;
+    explicit store(std::unique_ptr<impl> i);
+    std::unique_ptr<impl> impl_;
+};
+
+} // namespace spool
