@@ -1,0 +1,77 @@
+// Where log lines go: stderr or a file, and syslog (spec/process-and-logging.md sections 2 and 3).
+//
+// write() formats the line and hands it to a thread; sessions never wait for a disk or for syslogd. The queue is
+// bounded: when it is full new lines are counted instead of kept, and one line says how many were
+// lost. stop() (and the destructor) writes all that is queued.
+#pragma once
+
+#include "base/log.hpp"
+#include "base/log_line.hpp"
+#include "base/result.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace os {
+
+struct log_settings {
+    bool enabled = false; // --log
+    int verbose = 0;      // 0 to 2
+    base::log_layout layout;
+    bool to_stderr = true;
+    std::string file; // instead of stderr; %d and %h are replaced
+    bool to_syslog = false;
+    std::string syslog_facility = "mail";
+    bool quiet_stderr = false; // only warnings and errors reach stderr (syslog on, stderr about to be closed)
+};
+
+class log_writer final : public base::log_sink {
+public:
+    explicit log_writer(log_settings settings);
+    ~log_writer() override;
+    log_writer(const log_writer&) = delete;
+    log_writer& operator=(const log_writer&) = delete;
+
+    // Opens file and syslog. Error: "cannot open log file: X".
+    base::result<void> open();
+
+    // Starts the thread. Until then, and after stop(), lines are written at once by the caller: start-up, a fork.
+    void start();
+    void stop();
+
+    void stop_stderr(); // stderr is about to be closed
+
+    bool wants(base::severity level, base::detail amount) const noexcept override;
+    void write(base::severity level, const base::log_context& context, std::string_view text) override;
+
+private:
+    struct entry {
+        base::severity level;
+        std::string line;
+    };
+
+    void work();
+    void emit(const entry& line);
+    void emit_to_file(const entry& line);
+    std::string file_name_now() const;
+
+    log_settings settings_;
+    std::atomic<bool> stderr_open_{true};
+    std::atomic<bool> threaded_{false};
+    int file_ = -1;
+    std::string file_name_;
+
+    std::mutex emit_mutex_; // the outputs
+    std::mutex mutex_;      // the queue
+    std::condition_variable wake_;
+    std::vector<entry> queue_;
+    std::size_t lost_ = 0;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+} // namespace os

@@ -1,0 +1,34 @@
+#include "os/clock.hpp"
+
+#include <fmt/format.h>
+
+#include <ctime>
+
+namespace os {
+
+calendar local_now() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    tm local{};
+    localtime_r(&now.tv_sec, &local);
+    return {.year = local.tm_year + 1900,
+            .month = local.tm_mon + 1,
+            .day = local.tm_mday,
+            .hour = local.tm_hour,
+            .minute = local.tm_min,
+            .second = local.tm_sec,
+            .weekday = local.tm_wday,
+            .utc_offset = static_cast<int>(local.tm_gmtoff / 60),
+            .millisecond = static_cast<int>(now.tv_nsec / 1'000'000)};
+}
+
+std::string log_timestamp(const calendar& t) {
+    return fmt::format("{:04}{:02}{:02}.{:02}{:02}{:02}.{:03}", t.year, t.month, t.day, t.hour, t.minute, t.second,
+                       t.millisecond);
+}
+
+std::int64_t seconds_now() {
+    return static_cast<std::int64_t>(std::time(nullptr));
+}
+
+} // namespace os

@@ -1,0 +1,79 @@
+// The life of the process: into the background, pid file, standard streams (spec/process-and-logging.md section 1).
+#pragma once
+
+#include "base/result.hpp"
+
+#include <string>
+
+namespace os {
+
+// Goes into the background: two forks, a session of its own, cwd "/". enter() returns in the grandchild only. The
+// original process waits there until it is told how the start went and exits with that code, so that the starting
+// shell sees what went wrong. Before any thread exists.
+class background {
+public:
+    background() = default;
+    ~background(); // an end without a word counts as failure
+    background(const background&) = delete;
+    background& operator=(const background&) = delete;
+
+    base::result<void> enter();
+    void tell(int exit_code); // 0: running; harmless when not in the background
+    bool entered() const noexcept { return report_ >= 0; }
+
+private:
+    int report_ = -1;
+};
+
+// Points stderr (and stdin, stdout) at /dev/null.
+void close_stderr();
+void close_stdin_and_stdout();
+
+// One line with our pid, mode 0644, made with regained privilege; its parent directory is made if missing (one
+// level). Removed at the end if it still holds our pid.
+class pid_file {
+public:
+    pid_file() = default;
+    ~pid_file();
+    pid_file(const pid_file&) = delete;
+    pid_file& operator=(const pid_file&) = delete;
+
+    base::result<void> write(const std::string& path);
+    void remove();
+
+private:
+    std::string path_;
+};
+
+// Process-wide umask.
+void set_umask(unsigned mask);
+
+// Ignores SIGPIPE. Raises the soft limit on descriptors to the hard one; returns it.
+void ignore_sigpipe();
+std::size_t raise_descriptor_limit();
+
+// True if the signal was being ignored when the process started.
+bool is_ignored(int signal);
+
+// Ends the process by the signal's default action, so that the parent sees 128+n.
+[[noreturn]] void die_by(int signal);
+
+// Directory of the executable and its base name; the directory the process was started in.
+std::string program_directory();
+std::string current_directory();
+
+// Text of a small file, or nothing.
+base::result<std::string> read_file(const std::string& path);
+enum class file_kind { missing, file, directory };
+file_kind look_at(const std::string& path);
+
+// Node name, and the canonical name found by resolving it, empty if there is none [blocks].
+std::string host_name();
+std::string canonical_host_name();
+
+unsigned processor_count();
+
+// Columns of the terminal from COLUMNS, or 79.
+unsigned terminal_columns();
+
+} // namespace os
