@@ -1,0 +1,70 @@
+# The front door: one command each, the same here and in continuous integration. `make help` lists them.
+
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+EMAILRELAY_WERROR ?= OFF
+# more options for the test runner, e.g. make test TEST_OPTIONS='--filter spool'
+TEST_OPTIONS ?=
+
+# ccache keeps nothing beside a precompiled header without these.
+export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
+
+# $(call build,preset,targets)
+build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) > /dev/null && \
+        cmake --build build/$(1) -j $(JOBS) $(if $(2),--target $(2))
+
+tsan_tests := spool_test os_test net_test
+sources = $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp')
+
+.PHONY: help build run test bench format check-format tidy fuzz clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make build    the programs, optimised, in build/release/bin/'
+	@echo 'make run      build, then start a relay on 127.0.0.1:10025 and say what to try'
+	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
+	@echo 'make format   lay out the sources as .clang-format says'
+	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
+	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
+	@echo 'make clean    remove build/'
+	@echo 'Packages are installed as needed by scripts/install-deps.'
+
+build:
+	@scripts/install-deps --build
+	@$(call build,release)
+
+run:
+	@scripts/install-deps --build --run
+	@$(call build,release)
+	@scripts/run
+
+test:
+	@scripts/install-deps --build --test
+	@$(call build,asan)
+	@$(call build,tsan,$(tsan_tests))
+	@tests/run.py --bin-dir build/asan/bin --tsan-dir build/tsan/bin $(TEST_OPTIONS)
+
+bench:
+	@scripts/install-deps --build --bench
+	@$(call build,release)
+	@bench/bench.py $(BENCH_OPTIONS)
+
+format:
+	@clang-format -i $(sources)
+
+check-format:
+	@clang-format --dry-run -Werror $(sources)
+
+tidy:
+	@scripts/install-deps --build --test
+	@cmake --preset tidy > /dev/null
+	@scripts/tidy $(BASE)
+
+fuzz:
+	@scripts/install-deps --build --test
+	@$(call build,fuzz)
+	@tests/fuzz/run --bin-dir build/fuzz/bin --seconds $(FUZZ_SECONDS)
+
+clean:
+	@rm -rf build
