@@ -31,7 +31,7 @@ struct client_settings {
     bool smtputf8_strict = true;
     bool eightbit_strict = false;
     bool binarymime_strict = true;
-    // Limits (design.md section 7).
+    // Limits; 0 = none.
     std::size_t max_reply_line = 4096;
     std::size_t max_reply_lines = 128;
 };
@@ -42,6 +42,7 @@ struct client_settings {
 struct read_reply {
     enum class wait { greeting, reply };
     wait limit = wait::reply;
+    bool continued = false; // still the reply of the last read_reply: the time limit runs on
 };
 
 // The session is ready: give send() the next message, or quit().
