@@ -1,0 +1,34 @@
+// How a stream is made of an Asio socket; for the files of this folder that open sockets.
+#pragma once
+
+#include "net/stream.hpp"
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace net {
+
+using generic_socket = boost::asio::generic::stream_protocol::socket;
+
+struct stream::impl : std::enable_shared_from_this<stream::impl> {
+    explicit impl(generic_socket s);
+
+    void arm();
+    base::error why(const boost::system::error_code& code, const char* what);
+
+    generic_socket socket;
+    boost::asio::steady_timer timer;
+    endpoint peer;
+    endpoint local;
+    time_point deadline = time_point::max();
+    time_point armed_for = time_point::max(); // when the timer will fire; max if it is not running
+    bool timed_out = false;
+    bool interrupted = false;
+};
+
+// Sets the socket non-blocking and, for TCP, without Nagle's delay; takes its addresses.
+stream make_stream(generic_socket socket);
+
+endpoint to_endpoint(const boost::asio::generic::stream_protocol::endpoint& e);
+
+} // namespace net

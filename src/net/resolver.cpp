@@ -1,0 +1,211 @@
+// c-ares says which descriptors it wants watched; they are watched through Asio. A query's end arrives as a callback
+// on this thread. Everything here runs on the worker's thread.
+#include "net/resolver.hpp"
+
+#include "net/worker.hpp"
+
+#include "base/text.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <ares.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include <cstring>
+#include <map>
+
+namespace net {
+
+namespace asio = boost::asio;
+
+namespace {
+
+struct library {
+    library() { ares_library_init(ARES_LIB_INIT_ALL); }
+    ~library() { ares_library_cleanup(); }
+};
+
+// What a query's callback leaves for the coroutine that waits. Shared, as either may be gone first.
+struct answer {
+    explicit answer(asio::any_io_executor executor) : done(std::move(executor)) {}
+    asio::steady_timer done; // cancelled when the answer is there; its expiry is the deadline
+    bool arrived = false;
+    int status = ARES_ETIMEOUT;
+    std::vector<resolved> addresses;
+};
+
+std::vector<resolved> addresses_of(const ares_addrinfo& list) {
+    std::vector<resolved> out;
+    for (const ares_addrinfo_node* node = list.nodes; node; node = node->ai_next) {
+        if (node->ai_family == AF_INET) {
+            sockaddr_in v4{};
+            std::memcpy(&v4, node->ai_addr, sizeof v4);
+            out.push_back({asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string(), ntohs(v4.sin_port), false});
+        } else if (node->ai_family == AF_INET6) {
+            sockaddr_in6 v6{};
+            std::memcpy(&v6, node->ai_addr, sizeof v6);
+            asio::ip::address_v6::bytes_type bytes;
+            std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+            out.push_back(
+                {asio::ip::address_v6(bytes, v6.sin6_scope_id).to_string(), ntohs(v6.sin6_port), true});
+        }
+    }
+    return out;
+}
+
+void on_answer(void* argument, int status, int /*timeouts*/, ares_addrinfo* list) {
+    std::unique_ptr<std::shared_ptr<answer>> holder(static_cast<std::shared_ptr<answer>*>(argument));
+    answer& to = **holder;
+    to.status = status;
+    if (list) {
+        to.addresses = addresses_of(*list);
+        ares_freeaddrinfo(list);
+    }
+    to.arrived = true;
+    to.done.cancel();
+}
+
+base::error lookup_error(int status, const std::string& host, const std::string& service, address_family family) {
+    std::string reason = base::to_lower(ares_strerror(status));
+    if (status == ARES_ESERVICE)
+        return {{}, fmt::format("dns error: no such host or service: \"{}:{}\" ({})", host, service, reason)};
+    const char* kind = family == address_family::ipv4 ? "ipv4 " : family == address_family::ipv6 ? "ipv6 " : "";
+    return {{}, fmt::format("dns error: no such {}host: \"{}\" ({})", kind, host, reason)};
+}
+
+} // namespace
+
+struct resolver::impl : std::enable_shared_from_this<resolver::impl> {
+    struct watch {
+        explicit watch(asio::io_context& context, int fd) : descriptor(context, fd) {}
+        ~watch() { descriptor.release(); } // c-ares owns and closes it
+        asio::posix::stream_descriptor descriptor;
+        bool want_read = false, want_write = false;
+        bool reading = false, writing = false;
+    };
+
+    explicit impl(worker& on) : home(on), timer(on.context()) {}
+    ~impl() {
+        if (channel)
+            ares_destroy(channel);
+    }
+
+    bool start() {
+        if (channel)
+            return true;
+        static library loaded; // c-ares wants its own start-up once per process
+        ares_options options{};
+        options.sock_state_cb = [](void* self, ares_socket_t fd, int readable, int writable) {
+            static_cast<impl*>(self)->watch_descriptor(fd, readable != 0, writable != 0);
+        };
+        options.sock_state_cb_data = this;
+        return ares_init_options(&channel, &options, ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS;
+    }
+
+    void watch_descriptor(int fd, bool readable, bool writable) {
+        if (!readable && !writable) {
+            watched.erase(fd);
+            return;
+        }
+        auto& w = watched[fd];
+        if (!w)
+            w = std::make_shared<watch>(home.context(), fd);
+        w->want_read = readable;
+        w->want_write = writable;
+        wait(fd, w);
+    }
+
+    void wait(int fd, const std::shared_ptr<watch>& w) {
+        if (w->want_read && !w->reading) {
+            w->reading = true;
+            w->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                                     [self = shared_from_this(), fd, weak = std::weak_ptr(w)](auto code) {
+                                         if (auto present = weak.lock(); present && !code) {
+                                             present->reading = false;
+                                             self->process(fd, ARES_SOCKET_BAD);
+                                         }
+                                     });
+        }
+        if (w->want_write && !w->writing) {
+            w->writing = true;
+            w->descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
+                                     [self = shared_from_this(), fd, weak = std::weak_ptr(w)](auto code) {
+                                         if (auto present = weak.lock(); present && !code) {
+                                             present->writing = false;
+                                             self->process(ARES_SOCKET_BAD, fd);
+                                         }
+                                     });
+        }
+    }
+
+    void process(ares_socket_t read, ares_socket_t write) {
+        ares_process_fd(channel, read, write);
+        int fd = read != ARES_SOCKET_BAD ? read : write;
+        if (auto found = watched.find(fd); found != watched.end()) {
+            auto still = found->second;
+            wait(fd, still);
+        }
+        tick();
+    }
+
+    // c-ares repeats lost queries when it is called after its timeout.
+    void tick() {
+        timeval soon{};
+        timeval* next = ares_timeout(channel, nullptr, &soon);
+        if (!next)
+            return;
+        timer.expires_after(std::chrono::seconds(next->tv_sec) + std::chrono::microseconds(next->tv_usec) +
+                            std::chrono::milliseconds(1));
+        timer.async_wait([weak = weak_from_this()](auto code) {
+            if (auto self = weak.lock(); self && !code) {
+                ares_process_fd(self->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+                self->tick();
+            }
+        });
+    }
+
+    worker& home;
+    asio::steady_timer timer;
+    ares_channel channel = nullptr;
+    std::map<int, std::shared_ptr<watch>> watched;
+};
+
+resolver::resolver(worker& on) : impl_(std::make_shared<impl>(on)) {}
+
+resolver::~resolver() {
+    if (impl_->channel) {
+        ares_destroy(impl_->channel); // ends queries that are open
+        impl_->channel = nullptr;
+    }
+}
+
+awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string host, std::string service,
+                                                                 address_family family, time_point deadline) {
+    auto self = impl_;
+    if (!self->start())
+        co_return base::error{{}, "dns error: cannot start the resolver"};
+    auto state = std::make_shared<answer>(self->home.executor());
+    ares_addrinfo_hints hints{};
+    hints.ai_family = family == address_family::ipv4 ? AF_INET : family == address_family::ipv6 ? AF_INET6 : AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    ares_getaddrinfo(self->channel, host.c_str(), service.c_str(), &hints, on_answer, new std::shared_ptr<answer>(state));
+    if (!state->arrived) {
+        self->tick();
+        state->done.expires_at(deadline);
+        co_await state->done.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+    if (!state->arrived)
+        co_return base::make_error(ETIMEDOUT, "dns lookup of " + host);
+    if (state->status != ARES_SUCCESS || state->addresses.empty())
+        co_return lookup_error(state->status == ARES_SUCCESS ? ARES_ENODATA : state->status, host, service, family);
+    co_return std::move(state->addresses);
+}
+
+} // namespace net

@@ -1,0 +1,62 @@
+// One connection, TCP or unix-domain, with a deadline.
+//
+// Lives on the thread of its worker and is used there only. Every wait ends when the deadline passes: the operation
+// then gives errc::timed_out. End of file is an error too (`is_end`): nobody goes on reading after it.
+#pragma once
+
+#include "base/result.hpp"
+#include "net/address.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace net {
+
+template <class T>
+using awaitable = boost::asio::awaitable<T>;
+using time_point = std::chrono::steady_clock::time_point;
+
+class stream {
+public:
+    struct impl;
+    explicit stream(std::shared_ptr<impl> i);
+    stream(stream&&) noexcept;
+    stream& operator=(stream&&) noexcept;
+    ~stream(); // closes
+
+    // Waits until something can be read (or the peer is gone). Holds no buffer meanwhile.
+    awaitable<base::result<void>> readable();
+    // What is there now, without waiting; 0 when nothing is.
+    base::result<std::size_t> read_now(std::span<char> into);
+    // All of it.
+    awaitable<base::result<void>> write(std::string_view bytes);
+
+    // For all waits from now on, also one that is going on. time_point::max() = none.
+    void deadline(time_point when);
+
+    // Ends the wait to read that is going on, or else the next one, with errc::operation_canceled; later ones work again.
+    // Writing is not interrupted.
+    void interrupt();
+
+    void shutdown_send();
+    void close();
+    // Close without lingering: the peer sees a reset if it had sent more.
+    void reset();
+
+    const endpoint& peer() const noexcept;
+    const endpoint& local() const noexcept;
+
+    static bool is_end(const base::error& e) noexcept;
+    static bool is_timeout(const base::error& e) noexcept;
+    static bool is_interrupt(const base::error& e) noexcept;
+
+private:
+    std::shared_ptr<impl> impl_; // shared with the deadline timer's handler alone
+};
+
+} // namespace net

@@ -1,0 +1,127 @@
+#include "net/worker.hpp"
+
+#include "net/resolver.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <pthread.h>
+
+#include <exception>
+#include <thread>
+
+namespace net {
+
+namespace asio = boost::asio;
+
+// The context goes first at the end: it destroys suspended frames, which may still give buffers back.
+struct worker::impl {
+    buffer_pool buffers;
+    std::unique_ptr<resolver> names;
+    asio::io_context context{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+};
+
+worker::worker() : impl_(std::make_unique<impl>()) {}
+worker::~worker() = default;
+
+asio::io_context& worker::context() noexcept {
+    return impl_->context;
+}
+
+asio::any_io_executor worker::executor() noexcept {
+    return impl_->context.get_executor();
+}
+
+buffer_pool& worker::buffers() noexcept {
+    return impl_->buffers;
+}
+
+resolver& worker::names() noexcept {
+    if (!impl_->names)
+        impl_->names = std::make_unique<resolver>(*this);
+    return *impl_->names;
+}
+
+void worker::post(std::function<void()> job) {
+    asio::post(impl_->context, std::move(job));
+}
+
+void worker::run() {
+    impl_->context.run();
+}
+
+void worker::stop() {
+    impl_->context.stop();
+}
+
+struct worker_group::impl {
+    std::vector<std::unique_ptr<worker>> workers;
+    std::vector<std::thread> threads;
+    std::size_t next = 0;
+};
+
+worker_group::worker_group(std::size_t threads) : impl_(std::make_unique<impl>()) {
+    for (std::size_t i = 0; i < threads; ++i)
+        impl_->workers.push_back(std::make_unique<worker>());
+}
+
+worker_group::~worker_group() {
+    stop();
+}
+
+std::size_t worker_group::size() const noexcept {
+    return impl_->workers.size();
+}
+
+worker& worker_group::operator[](std::size_t i) noexcept {
+    return *impl_->workers[i];
+}
+
+worker& worker_group::next() noexcept {
+    impl_->next = (impl_->next + 1) % impl_->workers.size();
+    return *impl_->workers[impl_->next];
+}
+
+void worker_group::start() {
+    for (std::size_t i = 1; i < impl_->workers.size(); ++i)
+        impl_->threads.emplace_back([w = impl_->workers[i].get(), i] {
+            pthread_setname_np(pthread_self(), ("net" + std::to_string(i)).c_str());
+            w->run();
+        });
+}
+
+void worker_group::stop() {
+    for (auto& w : impl_->workers)
+        w->stop();
+    for (auto& thread : impl_->threads)
+        if (thread.joinable())
+            thread.join();
+}
+
+void spawn(worker& on, awaitable<void> what, base::logger log, const char* name) {
+    auto ended = [log = std::move(log), name](std::exception_ptr escaped) {
+        if (!escaped)
+            return;
+        try {
+            std::rethrow_exception(escaped);
+        } catch (const std::exception& e) {
+            log.error("{}: {}", name, e.what());
+        }
+    };
+    asio::co_spawn(on.context(), std::move(what), std::move(ended));
+}
+
+awaitable<void> sleep_for(std::chrono::milliseconds time) {
+    auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor, time);
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+} // namespace net

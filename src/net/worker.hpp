@@ -1,0 +1,74 @@
+// A network thread: one event loop and what connections on it share.
+//
+// The first worker is run by the main thread. A connection lives on one worker from accept to close.
+#pragma once
+
+#include "base/log.hpp"
+#include "net/buffer_pool.hpp"
+#include "net/stream.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace net {
+
+class resolver;
+
+class worker {
+public:
+    worker();
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    boost::asio::io_context& context() noexcept;
+    boost::asio::any_io_executor executor() noexcept;
+    buffer_pool& buffers() noexcept;
+    resolver& names() noexcept; // made when first used
+
+    // Runs `job` on this worker's thread. Thread-safe.
+    void post(std::function<void()> job);
+
+    void run();  // until stop()
+    void stop(); // thread-safe; what is suspended stays so until the worker is destroyed
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+// All of them. The threads of workers 1 and up are started by start() and joined by stop().
+class worker_group {
+public:
+    explicit worker_group(std::size_t threads);
+    ~worker_group();
+    worker_group(const worker_group&) = delete;
+    worker_group& operator=(const worker_group&) = delete;
+
+    std::size_t size() const noexcept;
+    worker& operator[](std::size_t i) noexcept;
+    worker& next() noexcept; // round robin; used by one thread
+
+    void start();
+    void stop(); // from the main thread, after its own run() has returned
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+// The one way to start a coroutine: what escapes from it is logged under `name` and ends it alone.
+void spawn(worker& on, awaitable<void> what, base::logger log, const char* name);
+
+// Suspends for a time on the present worker.
+awaitable<void> sleep_for(std::chrono::milliseconds time);
+
+} // namespace net
