@@ -1,13 +1,17 @@
 // What the command line and the configuration file say, as plain structs (spec/command-line.md).
 //
-// read_configuration() is pure: files are read through a function given to it, and nothing is printed. It gives
-// either something to print and an exit code, or a checked configuration with its warnings.
+// read_configuration() is pure: files are read through a function given to it, and nothing is printed. It
+// gives either something to print and an exit code, or a checked configuration with its warnings.
 #pragma once
 
+#include "config/specifications.hpp"
+
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -18,7 +22,7 @@ struct process {
     bool log = false;
     int verbose = 0; // times given, 0 to 2
     bool debug = false;
-    bool log_time = false;    // each from its own option or from --log-format
+    bool log_time = false; // each from its own option or from --log-format
     bool log_address = false;
     bool log_port = false;
     bool log_msgid = false;
@@ -45,7 +49,7 @@ struct interface_item {
 
 // One relay instance: a listener set, a spool, a forwarder.
 struct instance {
-    std::string name; // prefix, empty for the nameless one
+    std::string name;      // prefix, empty for the nameless one
     std::string spool_dir; // absolute
     // listening
     bool serve_smtp = true;
@@ -68,7 +72,7 @@ struct instance {
     bool immediate = false;
     std::uint64_t poll_milliseconds = 0; // 0 = off
     bool forward_to_some = false;
-    std::string client_interface; // as written, empty if none
+    std::string client_interface;     // as written, empty if none
     unsigned connection_timeout = 40; // seconds; 0 = none
     unsigned response_timeout = 1800;
     unsigned prompt_timeout = 20;
@@ -76,7 +80,14 @@ struct instance {
         bool pipelining = false, smtputf8_strict = true, eightbit_strict = false, binarymime_strict = true;
         bool linger = true;
     } client_smtp;
-    bool client_mode = false; // --as-client, or --dont-serve with --forward and nothing else to do: ends after the run
+    // Ends after one run: --as-client, or --dont-serve with --forward and without --poll.
+    bool client_mode = false;
+    // filters and checks; all empty until their options are available
+    std::vector<filter_specification> filters;
+    std::vector<filter_specification> client_filters;
+    unsigned filter_timeout = 60; // seconds
+    std::optional<verifier_specification> verifier;
+    std::optional<dnsbl_specification> dnsbl;
     // new options
     bool sync = true; // --no-sync clears it
     struct {
@@ -90,29 +101,37 @@ struct instance {
 
 struct configuration {
     process whole;
-    std::vector<instance> instances; // at least one
+    std::vector<instance> instances;   // at least one
     std::vector<std::string> warnings; // without the "emailrelay: warning: " in front
 };
 
 // Print and end.
 struct ending {
     int exit_code = 0;
-    std::string out; // for stdout
-    std::string err; // for stderr
+    std::string out{}; // for stdout
+    std::string err{}; // for stderr
 };
 
+enum class platform { posix, windows };
+
 struct surroundings {
-    std::string program = "emailrelay";   // name in front of messages
-    std::string start_directory = "/";    // for relative paths
-    std::string program_directory = "/";  // for @app
-    unsigned columns = 79;                // width of help
+    std::string program = "emailrelay";  // name in front of messages
+    std::string start_directory = "/";   // for relative paths
+    std::string program_directory = "/"; // for @app
+    std::string default_spool_dir = "/var/spool/emailrelay";
+    unsigned columns = 79; // width of help
     std::function<std::optional<std::string>(const std::string& path)> read_file;
     enum class file_kind { missing, file, directory };
     std::function<file_kind(const std::string& path)> look_at;
+    std::function<std::optional<std::string>(std::string_view domain)> to_a_labels; // may be missing
     std::string tls_library; // for --version --verbose; empty if none
+    platform on = platform::posix;
 };
 
 using outcome = std::variant<configuration, ending>;
+
+// Whether the instance serves or forwards at all. When none does there is "nothing to do" (exit code 0).
+bool has_work(const instance& one);
 
 outcome read_configuration(const std::vector<std::string>& words, const surroundings& around);
 

@@ -1,0 +1,99 @@
+// The order in which things are looked at (spec/command-line.md section 4): help, what is written badly,
+// version, surplus words, what does not fit together, what is not built yet; then the structs and their
+// warnings.
+
+#include "base/text.hpp"
+#include "config/building.hpp"
+#include "config/configuration.hpp"
+#include "config/help.hpp"
+#include "config/option_values.hpp"
+#include "config/settings.hpp"
+#include "config/usage_checks.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace config {
+
+namespace {
+
+ending fail(const surroundings& around, const std::vector<std::string>& texts) {
+    ending end{.exit_code = 1};
+    for (const std::string& text : texts)
+        end.err += fmt::format("{}: error: {}\n", around.program, text);
+    return end;
+}
+
+ending fail_usage(const surroundings& around, std::string_view text) {
+    return {.exit_code = 1, .err = fmt::format("{}: usage error: {}\n", around.program, text)};
+}
+
+ending with_hint(const surroundings& around, ending end) {
+    end.err.append(around.program.size() + 2, ' ');
+    end.err += fmt::format("try \"{} --help --verbose\" for more information\n", around.program);
+    return end;
+}
+
+// Reads the configuration file into what the command line gives. The result is why it could not be read.
+std::optional<std::string> add_file(const std::string& written, const surroundings& around, settings& given) {
+    const std::string path = absolute_path(written, around);
+    const std::optional<std::string> text = around.read_file ? around.read_file(path) : std::nullopt;
+    const std::string shown = base::printable(written.starts_with("@app") ? path : written);
+    if (!text)
+        return fmt::format("error reading configuration file: {}", shown);
+    if (text->find('\0') != text->npos)
+        return fmt::format("invalid character in configuration file: {}", shown);
+    given.append(read_file_text(*text, around.on));
+    return std::nullopt;
+}
+
+bool is_given(const settings& given, known_option name) {
+    return std::any_of(given.uses.begin(), given.uses.end(),
+                       [&](const setting& use) { return use.row == &name.row() && !use.off; });
+}
+
+} // namespace
+
+outcome read_configuration(const std::vector<std::string>& words, const surroundings& around) {
+    command_line line = read_words(words, around.on);
+    std::optional<std::string> file_error;
+    if (line.file)
+        file_error = add_file(*line.file, around, line.given);
+    if (is_given(line.given, "help"))
+        return ending{0, help_text(is_given(line.given, "verbose"), around), {}};
+
+    divided parts = divide(line.given.uses);
+    std::vector<std::string> errors = std::move(line.given.errors);
+    std::move(parts.errors.begin(), parts.errors.end(), std::back_inserter(errors));
+    std::sort(errors.begin(), errors.end());
+    errors.erase(std::unique(errors.begin(), errors.end()), errors.end());
+    if (!errors.empty())
+        return with_hint(around, fail(around, errors));
+    // Where there is more than one word, it is likelier that they are no file names at all.
+    if (file_error && !line.too_many_words)
+        return fail(around, {*file_error});
+
+    const option_values& first = parts.instances.front().given;
+    if (first.has("version"))
+        return ending{0, version_text(first.has("verbose"), around), {}};
+    if (line.too_many_words)
+        return with_hint(around, fail_usage(around, "too many non-option arguments"));
+    for (const named_values& one : parts.instances)
+        if (const std::optional<std::string> text = find_usage_error(one.given))
+            return fail_usage(around, *text);
+    for (const named_values& one : parts.instances)
+        if (const std::optional<std::string> text = find_value_error(one.given))
+            return fail(around, {*text});
+    if (const std::vector<std::string> texts = find_unavailable(parts.instances); !texts.empty())
+        return fail(around, texts);
+
+    configuration result{.whole = build_process(first, around), .instances = {}, .warnings = {}};
+    for (const named_values& one : parts.instances)
+        result.instances.push_back(build_instance(one, around));
+    result.warnings = find_warnings(parts.instances, around);
+    return result;
+}
+
+} // namespace config
