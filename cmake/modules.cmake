@@ -7,7 +7,7 @@ add_library(er_flags INTERFACE)
 target_compile_options(er_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast)
 target_compile_definitions(er_flags INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-  EMAILRELAY_VERSION="${PROJECT_VERSION}")
+  EMAILRELAY_VERSION="${PROJECT_VERSION}" EMAILRELAY_SPOOL_DIR="${EMAILRELAY_SPOOL_DIR}")
 target_include_directories(er_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 if(EMAILRELAY_WERROR)
   target_compile_options(er_flags INTERFACE -Werror)

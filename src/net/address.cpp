@@ -34,9 +34,10 @@ bool is_local_v4(const ip::address_v4& address) {
 
 bool is_local_v6(const ip::address_v6& address) {
     auto bytes = address.to_bytes();
-    bool link_local = bytes[0] == 0xfe && bytes[1] == 0x80 &&
-                      std::all_of(bytes.begin() + 2, bytes.begin() + 8, [](auto b) { return b == 0; }); // fe80::/64
-    bool unique_local = (bytes[0] & 0xfe) == 0xfc;                                                       // fc00::/7
+    bool link_local =
+        bytes[0] == 0xfe && bytes[1] == 0x80 &&
+        std::all_of(bytes.begin() + 2, bytes.begin() + 8, [](auto b) { return b == 0; }); // fe80::/64
+    bool unique_local = (bytes[0] & 0xfe) == 0xfc;                                        // fc00::/7
     return address.is_loopback() || link_local || unique_local;
 }
 

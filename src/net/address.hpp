@@ -17,7 +17,8 @@ struct endpoint {
     std::string display() const;
 };
 
-// Peers that may connect without --remote-clients: loopback, private and link-local ranges, unix-domain sockets.
+// Peers that may connect without --remote-clients: loopback, private and link-local ranges, unix-domain
+// sockets.
 bool is_local(const endpoint& peer);
 
 // The ranges as the log names them, for the family of the peer.

@@ -35,14 +35,16 @@ base::result<local_interface> parse_local_interface(const std::string& text) {
     if (at != std::string::npos) {
         auto port = base::to_number(std::string_view(text).substr(at + 1));
         if (port && *port <= 65535)
-            if (auto with_port = as_literal(std::string_view(text).substr(0, at), static_cast<std::uint16_t>(*port)))
+            if (auto with_port =
+                    as_literal(std::string_view(text).substr(0, at), static_cast<std::uint16_t>(*port)))
                 return *with_port;
     }
     return base::error{{}, "address error: invalid network address: " + text};
 }
 
 struct connector::impl {
-    impl(worker& on, std::optional<local_interface> local) : home(on), from(std::move(local)), limit(on.context()) {}
+    impl(worker& on, std::optional<local_interface> local)
+        : home(on), from(std::move(local)), limit(on.context()) {}
 
     worker& home;
     std::optional<local_interface> from;
@@ -103,7 +105,9 @@ awaitable<base::result<stream>> connector::connect(target to, std::chrono::secon
     } else {
         if (on_resolving && !is_ip_literal(to.host))
             on_resolving(to);
-        auto family = !self->from ? address_family::any : self->from->ipv6 ? address_family::ipv6 : address_family::ipv4;
+        auto family = !self->from        ? address_family::any
+                      : self->from->ipv6 ? address_family::ipv6
+                                         : address_family::ipv4;
         auto found = co_await self->home.names().look_up(to.host, to.service, family, deadline);
         if (found.has_error() && stream::is_timeout(found.error()))
             co_return timed_out(to.host + ":" + to.service, limit);
@@ -111,7 +115,8 @@ awaitable<base::result<stream>> connector::connect(target to, std::chrono::secon
             co_return found.error();
         for (const resolved& r : *found) {
             auto address = asio::ip::make_address(r.address);
-            candidates.push_back({asio::ip::tcp::endpoint(address, r.port), endpoint{r.address, r.port, false, r.ipv6}.display()});
+            candidates.push_back({asio::ip::tcp::endpoint(address, r.port),
+                                  endpoint{r.address, r.port, false, r.ipv6}.display()});
         }
     }
 

@@ -37,9 +37,9 @@ public:
     connector(worker& on, std::optional<local_interface> from);
     ~connector();
 
-    // Looks the host up and tries its addresses in order, all within `limit` (0 = none). Errors carry the whole text:
-    // "connect failure: cannot connect to A[: reason]", "connect failure: cannot connect to A: timed out out after Ns",
-    // "dns error: ...", "socket bind error: ...".
+    // Looks the host up and tries its addresses in order, all within `limit` (0 = none). Errors carry the
+    // whole text: "connect failure: cannot connect to A[: reason]", "connect failure: cannot connect to A:
+    // timed out out after Ns", "dns error: ...", "socket bind error: ...".
     awaitable<base::result<stream>> connect(target to, std::chrono::seconds limit);
 
     // Told what is being tried: for events.

@@ -34,7 +34,7 @@ struct listener::impl {
         if (file.empty())
             return;
         os::root_scope privileged;
-        struct stat now{};
+        struct stat now {};
         if (::lstat(file.c_str(), &now) == 0 && now.st_dev == device && now.st_ino == inode)
             ::unlink(file.c_str());
         file.clear();
@@ -97,7 +97,7 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
         ::umask(before);
         if (code)
             return bind_error(code);
-        struct stat file{};
+        struct stat file {};
         if (::lstat(address.c_str(), &file) == 0) {
             made->file = address;
             made->device = file.st_dev;

@@ -1,6 +1,7 @@
 // Listening sockets (spec/process-and-logging.md section 6).
 //
-// Sockets are bound before the process gives up root and before there are threads; accepting begins with accept().
+// Sockets are bound before the process gives up root and before there are threads; accepting begins with
+// accept().
 #pragma once
 
 #include "base/log.hpp"
@@ -19,9 +20,9 @@ class worker_group;
 
 class listener {
 public:
-    // `address` is an IPv4 or IPv6 literal (brackets and %scope allowed), an absolute path (unix-domain) or "fd#N";
-    // `port` is for the first kind. Errors: "socket bind error: address already in use", "address error: ...",
-    // "invalid address or interface name: foo/bar", "socket error: no bound address on fd N".
+    // `address` is an IPv4 or IPv6 literal (brackets and %scope allowed), an absolute path (unix-domain) or
+    // "fd#N"; `port` is for the first kind. Errors: "socket bind error: address already in use", "address
+    // error: ...", "invalid address or interface name: foo/bar", "socket error: no bound address on fd N".
     static base::result<listener> open(worker& on, const std::string& address, std::uint16_t port);
 
     listener(listener&&) noexcept;
@@ -30,8 +31,8 @@ public:
 
     const endpoint& local() const noexcept;
 
-    // Hands each connection to `handler` on the thread of the worker that it is to live on. When descriptors or memory
-    // run out accepting pauses for a moment. The handler must not throw.
+    // Hands each connection to `handler` on the thread of the worker that it is to live on. When descriptors
+    // or memory run out accepting pauses for a moment. The handler must not throw.
     using handler = std::function<void(worker&, stream)>;
     void accept(worker_group& workers, handler h, base::logger log);
     void stop(); // no further connections

@@ -1,5 +1,5 @@
-// c-ares says which descriptors it wants watched; they are watched through Asio. A query's end arrives as a callback
-// on this thread. Everything here runs on the worker's thread.
+// c-ares says which descriptors it wants watched; they are watched through Asio. A query's end arrives as a
+// callback on this thread. Everything here runs on the worker's thread.
 #include "net/resolver.hpp"
 
 #include "net/worker.hpp"
@@ -47,7 +47,8 @@ std::vector<resolved> addresses_of(const ares_addrinfo& list) {
         if (node->ai_family == AF_INET) {
             sockaddr_in v4{};
             std::memcpy(&v4, node->ai_addr, sizeof v4);
-            out.push_back({asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string(), ntohs(v4.sin_port), false});
+            out.push_back(
+                {asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string(), ntohs(v4.sin_port), false});
         } else if (node->ai_family == AF_INET6) {
             sockaddr_in6 v6{};
             std::memcpy(&v6, node->ai_addr, sizeof v6);
@@ -72,11 +73,14 @@ void on_answer(void* argument, int status, int /*timeouts*/, ares_addrinfo* list
     to.done.cancel();
 }
 
-base::error lookup_error(int status, const std::string& host, const std::string& service, address_family family) {
+base::error lookup_error(int status, const std::string& host, const std::string& service,
+                         address_family family) {
     std::string reason = base::to_lower(ares_strerror(status));
     if (status == ARES_ESERVICE)
         return {{}, fmt::format("dns error: no such host or service: \"{}:{}\" ({})", host, service, reason)};
-    const char* kind = family == address_family::ipv4 ? "ipv4 " : family == address_family::ipv6 ? "ipv6 " : "";
+    const char* kind = family == address_family::ipv4   ? "ipv4 "
+                       : family == address_family::ipv6 ? "ipv6 "
+                                                        : "";
     return {{}, fmt::format("dns error: no such {}host: \"{}\" ({})", kind, host, reason)};
 }
 
@@ -193,9 +197,12 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
         co_return base::error{{}, "dns error: cannot start the resolver"};
     auto state = std::make_shared<answer>(self->home.executor());
     ares_addrinfo_hints hints{};
-    hints.ai_family = family == address_family::ipv4 ? AF_INET : family == address_family::ipv6 ? AF_INET6 : AF_UNSPEC;
+    hints.ai_family = family == address_family::ipv4   ? AF_INET
+                      : family == address_family::ipv6 ? AF_INET6
+                                                       : AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
-    ares_getaddrinfo(self->channel, host.c_str(), service.c_str(), &hints, on_answer, new std::shared_ptr<answer>(state));
+    ares_getaddrinfo(self->channel, host.c_str(), service.c_str(), &hints, on_answer,
+                     new std::shared_ptr<answer>(state));
     if (!state->arrived) {
         self->tick();
         state->done.expires_at(deadline);
@@ -204,7 +211,8 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
     if (!state->arrived)
         co_return base::make_error(ETIMEDOUT, "dns lookup of " + host);
     if (state->status != ARES_SUCCESS || state->addresses.empty())
-        co_return lookup_error(state->status == ARES_SUCCESS ? ARES_ENODATA : state->status, host, service, family);
+        co_return lookup_error(state->status == ARES_SUCCESS ? ARES_ENODATA : state->status, host, service,
+                               family);
     co_return std::move(state->addresses);
 }
 

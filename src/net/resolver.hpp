@@ -27,11 +27,11 @@ public:
     resolver(const resolver&) = delete;
     resolver& operator=(const resolver&) = delete;
 
-    // Literals and names from the hosts file and the DNS; service is a number or a name of the services database.
-    // Error texts: "dns error: no such host: "h" (<reason>)", "... no such ipv4 host", "... no such host or service: "h:s"".
-    // Ends by the deadline with errc::timed_out.
-    awaitable<base::result<std::vector<resolved>>> look_up(std::string host, std::string service, address_family family,
-                                                           time_point deadline);
+    // Literals and names from the hosts file and the DNS; service is a number or a name of the services
+    // database. Error texts: "dns error: no such host: "h" (<reason>)", "... no such ipv4 host", "... no such
+    // host or service: "h:s"". Ends by the deadline with errc::timed_out.
+    awaitable<base::result<std::vector<resolved>>> look_up(std::string host, std::string service,
+                                                           address_family family, time_point deadline);
 
 private:
     struct impl;

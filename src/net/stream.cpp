@@ -1,6 +1,6 @@
-// Reading and writing are tried at once and wait only when the kernel says so; a write of a reply therefore costs one
-// system call and no suspension. The deadline is a time kept beside one timer that is set anew only when it fires
-// too early, so moving the deadline at every read costs nothing.
+// Reading and writing are tried at once and wait only when the kernel says so; a write of a reply therefore
+// costs one system call and no suspension. The deadline is a time kept beside one timer that is set anew only
+// when it fires too early, so moving the deadline at every read costs nothing.
 #include "net/stream.hpp"
 
 #include "net/asio_stream.hpp"

@@ -1,7 +1,8 @@
 // One connection, TCP or unix-domain, with a deadline.
 //
-// Lives on the thread of its worker and is used there only. Every wait ends when the deadline passes: the operation
-// then gives errc::timed_out. End of file is an error too (`is_end`): nobody goes on reading after it.
+// Lives on the thread of its worker and is used there only. Every wait ends when the deadline passes: the
+// operation then gives errc::timed_out. End of file is an error too (`is_end`): nobody goes on reading after
+// it.
 #pragma once
 
 #include "base/result.hpp"
@@ -39,8 +40,8 @@ public:
     // For all waits from now on, also one that is going on. time_point::max() = none.
     void deadline(time_point when);
 
-    // Ends the wait to read that is going on, or else the next one, with errc::operation_canceled; later ones work again.
-    // Writing is not interrupted.
+    // Ends the wait to read that is going on, or else the next one, with errc::operation_canceled; later ones
+    // work again. Writing is not interrupted.
     void interrupt();
 
     void shutdown_send();

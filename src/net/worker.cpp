@@ -124,4 +124,27 @@ awaitable<void> sleep_for(std::chrono::milliseconds time) {
     co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
+struct event::impl {
+    explicit impl(asio::io_context& context) : timer(context) {}
+    asio::steady_timer timer;
+    bool notified = false;
+};
+
+event::event(worker& on) : impl_(std::make_shared<impl>(on.context())) {}
+event::~event() = default;
+
+void event::notify() {
+    impl_->notified = true;
+    impl_->timer.cancel();
+}
+
+awaitable<void> event::wait(time_point until) {
+    auto self = impl_;
+    if (!self->notified) {
+        self->timer.expires_at(until);
+        co_await self->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+    self->notified = false;
+}
+
 } // namespace net

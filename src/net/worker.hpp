@@ -71,4 +71,19 @@ void spawn(worker& on, awaitable<void> what, base::logger log, const char* name)
 // Suspends for a time on the present worker.
 awaitable<void> sleep_for(std::chrono::milliseconds time);
 
+// Lets one coroutine wait until another, on the same worker, calls notify(). A notification is kept until
+// taken.
+class event {
+public:
+    explicit event(worker& on);
+    ~event();
+    void notify();
+    awaitable<void>
+    wait(time_point until = time_point::max()); // returns when notified or when the time has come
+
+private:
+    struct impl;
+    std::shared_ptr<impl> impl_;
+};
+
 } // namespace net

@@ -1,0 +1,234 @@
+// Builds the objects, wires them, runs, stops; no logic of its own beyond the order of things.
+#include "main/program.hpp"
+
+#include "main/relay_instance.hpp"
+
+#include "net/signals.hpp"
+#include "net/worker.hpp"
+#include "os/filesystem.hpp"
+#include "os/identity.hpp"
+#include "os/log_writer.hpp"
+#include "os/process.hpp"
+#include "os/worker_pool.hpp"
+
+#include <boost/system/errc.hpp>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t disk_threads = 4;
+constexpr std::chrono::seconds patience{5}; // for what is under way when the process is told to end
+
+void say(const std::string& text) {
+    std::fprintf(stderr, "emailrelay: %s\n", text.c_str());
+}
+
+int fail(const base::error& e) {
+    say("error: " + e.message());
+    // Exit code 2 belongs to listening addresses that cannot be had.
+    return e.what.starts_with("socket bind error") ? 2 : 1;
+}
+
+os::log_settings log_settings_of(const config::process& whole) {
+    os::log_settings s;
+    s.enabled = whole.log;
+    s.verbose = whole.verbose;
+    s.layout.time = whole.log_time;
+    s.layout.unit = whole.log_unit;
+    s.layout.address = whole.log_address;
+    s.layout.port = whole.log_port;
+    s.layout.message_id = whole.log_msgid;
+    s.file = whole.log_file;
+    s.to_syslog = whole.use_syslog;
+    s.syslog_facility = whole.syslog_facility;
+    s.quiet_stderr = whole.use_syslog && whole.close_stderr && whole.log_file.empty();
+    return s;
+}
+
+class program {
+public:
+    explicit program(const config::configuration& c)
+        : config_(c), log_(log_settings_of(c.whole)), logger_(log_), files_(os::make_filesystem()) {}
+
+    int run() {
+        if (auto early = begin(); early.has_error())
+            return tell(fail(early.error()));
+        if (!has_something_to_do()) {
+            say("nothing to do");
+            return tell(0);
+        }
+        if (auto opened = open(); opened.has_error()) {
+            int code = fail(opened.error());
+            end();
+            return tell(code);
+        }
+        start();
+        (*workers_)[0].run();
+        end();
+        if (!client_error_.empty())
+            say("error: " + client_error_);
+        if (signal_ != 0)
+            os::die_by(signal_);
+        return client_error_.empty() ? 0 : 1;
+    }
+
+private:
+    int tell(int code) {
+        background_.tell(code);
+        return code;
+    }
+
+    // Steps that come before there are threads.
+    base::result<void> begin() {
+        os::set_umask(077);
+        os::ignore_sigpipe();
+        os::raise_descriptor_limit();
+        for (const std::string& text : config_.warnings)
+            say("warning: " + text);
+        if (config_.whole.daemon)
+            if (auto entered = background_.enter(); entered.has_error())
+                return entered.error();
+        if (auto opened = log_.open(); opened.has_error())
+            return opened.error();
+        if (auto adopted = os::adopt_user(config_.whole.user); adopted.has_error())
+            return adopted.error();
+        std::size_t threads = config_.whole.threads != 0 ? config_.whole.threads : os::processor_count();
+        workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
+        disk_ = std::make_unique<os::worker_pool>("disk", disk_threads, os::prepare_file_thread);
+        for (const config::instance& i : config_.instances) {
+            base::logger log(log_, {.unit = i.name});
+            instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, std::move(log)));
+        }
+        return {};
+    }
+
+    bool has_something_to_do() const {
+        return std::any_of(config_.instances.begin(), config_.instances.end(), config::has_work);
+    }
+
+    // What can fail on bad configuration, while the starting shell still waits.
+    base::result<void> open() {
+        for (auto& i : instances_) {
+            if (auto prepared = i->prepare(*workers_); prepared.has_error())
+                return prepared.error();
+            if (auto opened = i->open_spool(); opened.has_error())
+                return opened.error();
+        }
+        if (!config_.whole.pid_file.empty())
+            if (auto written = pid_file_.write(config_.whole.pid_file); written.has_error())
+                return written.error();
+        return {};
+    }
+
+    void start() {
+        if (config_.whole.daemon)
+            os::close_stdin_and_stdout();
+        log_.start();
+        for (auto& i : instances_)
+            i->start(*workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); });
+        if (config_.whole.close_stderr) {
+            log_.stop_stderr();
+            os::close_stderr();
+        }
+        std::vector<int> deadly;
+        for (int s : {SIGTERM, SIGINT, SIGHUP, SIGQUIT})
+            if (!os::is_ignored(s))
+                deadly.push_back(s);
+        signals_ = std::make_unique<net::signal_watch>((*workers_)[0], deadly, [this](int s) {
+            if (signal_ == 0)
+                signal_ = s;
+            stop();
+        });
+        workers_->start();
+        background_.tell(0);
+    }
+
+    // On the forwarder's thread. The process ends when the last of its client-mode relays has.
+    void client_run_ended(const relay::run_outcome& outcome) {
+        (*workers_)[0].post([this, outcome] {
+            if (outcome.no_messages)
+                say("no messages to send");
+            if (!outcome.error.empty() && client_error_.empty())
+                client_error_ = outcome.error;
+            ++client_runs_ended_;
+            bool others = std::any_of(instances_.begin(), instances_.end(),
+                                      [](const auto& i) { return !i->client_mode(); });
+            if (!others && client_runs_ended_ >= instances_.size())
+                stop();
+        });
+    }
+
+    // On the main thread, once.
+    void stop() {
+        if (stopping_)
+            return;
+        stopping_ = true;
+        for (auto& i : instances_)
+            i->stop();
+        net::spawn((*workers_)[0], wait_for_end(), logger_, "stop");
+    }
+
+    net::awaitable<void> wait_for_end() {
+        auto all_stopped = [this] {
+            return std::all_of(instances_.begin(), instances_.end(),
+                               [](const auto& i) { return i->stopped(); });
+        };
+        auto limit = std::chrono::steady_clock::now() + patience;
+        bool cut = false;
+        while (!all_stopped()) {
+            auto now = std::chrono::steady_clock::now();
+            if (now >= limit && cut)
+                break;
+            if (now >= limit) {
+                for (auto& i : instances_)
+                    i->cut_short();
+                cut = true;
+                limit = now + std::chrono::seconds(2);
+            }
+            co_await net::sleep_for(std::chrono::milliseconds(5));
+        }
+        (*workers_)[0].stop();
+    }
+
+    // Order matters: see relay_instance::before_workers_go().
+    void end() {
+        workers_->stop();
+        signals_.reset();
+        for (auto& i : instances_)
+            i->before_workers_go();
+        workers_.reset();
+        for (auto& i : instances_)
+            i->after_workers_went();
+        disk_->stop();
+        pid_file_.remove();
+        log_.stop();
+    }
+
+    const config::configuration& config_;
+    os::background background_;
+    os::log_writer log_;
+    base::logger logger_;
+    std::unique_ptr<os::filesystem> files_;
+    os::pid_file pid_file_;
+    std::unique_ptr<net::worker_group> workers_;
+    std::unique_ptr<os::worker_pool> disk_;
+    std::vector<std::unique_ptr<relay_instance>> instances_;
+    std::unique_ptr<net::signal_watch> signals_;
+    std::string client_error_;
+    std::size_t client_runs_ended_ = 0;
+    int signal_ = 0;
+    bool stopping_ = false;
+};
+
+} // namespace
+
+int run_program(const config::configuration& configuration) {
+    return program(configuration).run();
+}

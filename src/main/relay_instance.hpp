@@ -1,0 +1,68 @@
+// One relay of the process: its spool, its listeners and server, its forwarder; built from one
+// config::instance.
+//
+// Made in the order of spec/process-and-logging.md section 1: bind() while the starting shell still waits,
+// start() last.
+#pragma once
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "config/configuration.hpp"
+#include "net/listener.hpp"
+#include "net/worker.hpp"
+#include "os/filesystem.hpp"
+#include "os/worker_pool.hpp"
+#include "relay/blocking.hpp"
+#include "relay/forwarder.hpp"
+#include "relay/smtp_server.hpp"
+#include "spool/store.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+class relay_instance {
+public:
+    relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
+                   base::logger log);
+    ~relay_instance();
+
+    // Checks what is configured and opens what can fail: spool directory, listening sockets, forwarding
+    // address.
+    base::result<void> prepare(net::worker_group& workers);
+    // Opens the spool, with recovery; threads exist from here on.
+    base::result<void> open_spool();
+    void start(net::worker_group& workers, std::function<void(const relay::run_outcome&)> client_ended);
+
+    bool client_mode() const { return config_.client_mode; }
+
+    // The orderly stop, in steps: no new connections and no new runs; then, when patience is at an end,
+    // cut_short().
+    void stop();
+    bool stopped() const;
+    void cut_short();
+
+    // What hangs on the event loops goes before them, what their suspended coroutines use goes after them.
+    void before_workers_go();
+    void after_workers_went();
+
+private:
+    base::result<void> bind(net::worker_group& workers);
+    relay::smtp_server_settings server_settings() const;
+    base::result<relay::forwarder_settings> forwarder_settings() const;
+
+    config::instance config_;
+    os::filesystem& files_;
+    os::worker_pool& disk_;
+    base::logger log_;
+    relay::blocking work_;
+    std::vector<net::listener> listeners_;
+    std::optional<relay::forwarder_settings> forwarding_;
+    std::unique_ptr<spool::store> store_;
+    std::unique_ptr<relay::smtp_server> server_;
+    std::unique_ptr<relay::forwarder> forwarder_;
+    std::atomic<bool> forwarder_stopped_{true};
+};

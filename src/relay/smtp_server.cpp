@@ -1,0 +1,346 @@
+// One coroutine per connection. The engine says what to do; this file does it: reads and writes the socket,
+// keeps the time limits, puts content into the spool and commits it. No protocol knowledge is here.
+//
+// Promises: a session ends by itself in bounded time whatever the peer does; its octets in memory are bounded
+// by one read buffer, what the message may hold (spool::settings) and the replies to one buffer of commands;
+// a message that was not committed leaves no files.
+#include "relay/smtp_server.hpp"
+
+#include "os/clock.hpp"
+
+#include <algorithm>
+#include <optional>
+
+namespace relay {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+mail::local_time now_for_mail() {
+    os::calendar t = os::local_now();
+    return {.year = t.year,
+            .month = t.month,
+            .day = t.day,
+            .hour = t.hour,
+            .minute = t.minute,
+            .second = t.second,
+            .weekday = t.weekday,
+            .utc_offset = t.utc_offset};
+}
+
+constexpr seconds grace_for_content{60}; // before the data rate counts
+
+} // namespace
+
+bool session_table::enter(const std::string& address) {
+    std::lock_guard lock(mutex_);
+    if (in_all_ != 0 && count_ >= in_all_)
+        return false;
+    std::size_t& here = by_address_[address];
+    if (per_address_ != 0 && here >= per_address_)
+        return false;
+    ++here;
+    ++count_;
+    return true;
+}
+
+void session_table::leave(const std::string& address) {
+    std::lock_guard lock(mutex_);
+    --count_;
+    auto found = by_address_.find(address);
+    if (--found->second == 0)
+        by_address_.erase(found);
+}
+
+std::size_t session_table::size() const {
+    std::lock_guard lock(mutex_);
+    return count_;
+}
+
+class smtp_session {
+public:
+    smtp_session(smtp_server& server, net::worker& on, net::stream peer)
+        : server_(server), worker_(on), peer_(std::move(peer)),
+          log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
+          engine_(server.settings_.protocol, {peer_.peer().address, peer_.peer().unix_domain}, log_) {
+        server_.present_on(worker_).sessions.push_back(this);
+    }
+
+    ~smtp_session() {
+        discard();
+        std::erase(server_.present_on(worker_).sessions, this);
+    }
+
+    smtp_session(const smtp_session&) = delete;
+    smtp_session& operator=(const smtp_session&) = delete;
+
+    net::awaitable<void> run() {
+        log_.summary("smtp connection from {}", peer_.peer().display());
+        engine_.start();
+        while (reason_.empty()) {
+            smtp::server_action todo = engine_.next();
+            if (std::holds_alternative<smtp::read_more>(todo)) {
+                co_await exchange();
+            } else if (auto* ask = std::get_if<smtp::check_recipient>(&todo)) {
+                smtp::recipient_verdict accepted;
+                accepted.address = ask->address;
+                engine_.recipient_checked(std::move(accepted));
+            } else if (std::holds_alternative<smtp::begin_message>(todo)) {
+                message_.emplace(server_.services_.store.create());
+            } else if (std::holds_alternative<smtp::open_content>(todo)) {
+                content_started_ = steady_clock::now();
+                engine_.content_opened(now_for_mail());
+            } else if (auto* content = std::get_if<smtp::append_content>(&todo)) {
+                co_await append(content->bytes);
+            } else if (auto* commit_this = std::get_if<smtp::commit_message>(&todo)) {
+                co_await commit(*commit_this->envelope);
+            } else if (std::holds_alternative<smtp::discard_message>(todo)) {
+                discard();
+            } else if (auto* end = std::get_if<smtp::close_session>(&todo)) {
+                reason_ = end->reason;
+                if (!end->abort)
+                    co_await say_goodbye();
+            }
+        }
+        if (server_.settings_.linger)
+            peer_.close();
+        else
+            peer_.reset();
+        log_.summary("smtp connection closed: {}: {}", reason_, peer_.peer().display());
+    }
+
+    void interrupt() { peer_.interrupt(); }
+
+private:
+    // Replies out, then the next octets in.
+    net::awaitable<void> exchange() {
+        buffer_.give_back(); // all of it has been consumed
+        if (engine_.has_output()) {
+            std::string replies = engine_.take_output();
+            peer_.deadline(after(server_.settings_.idle_timeout));
+            auto written = co_await peer_.write(replies);
+            if (written.has_error()) {
+                give_up(written.error());
+                co_return;
+            }
+        }
+        if (server_.stopping_) {
+            engine_.end_session(421, "service shutting down", "shutdown");
+            co_return;
+        }
+        for (;;) {
+            net::time_point limit = read_limit();
+            peer_.deadline(limit);
+            auto ready = co_await peer_.readable();
+            if (ready.has_error()) {
+                waited_in_vain(ready.error());
+                co_return;
+            }
+            buffer_ = worker_.buffers().take();
+            auto n = peer_.read_now(buffer_.bytes());
+            if (n.has_error()) {
+                give_up(n.error());
+                co_return;
+            }
+            if (*n == 0) {
+                buffer_.give_back();
+                continue; // not for us after all
+            }
+            note_progress(*n);
+            engine_.feed(buffer_.bytes().first(*n));
+            co_return;
+        }
+    }
+
+    // The nearest of the limits that hold now.
+    net::time_point read_limit() {
+        const auto& limits = server_.settings_;
+        net::time_point limit = after(limits.idle_timeout);
+        which_limit_ = limit_kind::idle;
+        if (engine_.in_content()) {
+            if (limits.data_rate != 0) {
+                auto earned = seconds(static_cast<std::int64_t>(content_octets_ / limits.data_rate));
+                net::time_point too_slow = content_started_ + grace_for_content + earned;
+                if (too_slow < limit) {
+                    limit = too_slow;
+                    which_limit_ = limit_kind::too_slow;
+                }
+            }
+        } else if (engine_.in_command() && limits.command_timeout.count() > 0) {
+            net::time_point unfinished = command_started_ + limits.command_timeout;
+            if (unfinished < limit) {
+                limit = unfinished;
+                which_limit_ = limit_kind::command;
+            }
+        }
+        return limit;
+    }
+
+    void note_progress(std::size_t octets) {
+        if (engine_.in_content())
+            content_octets_ += octets;
+        else if (!engine_.in_command())
+            command_started_ = steady_clock::now();
+    }
+
+    void waited_in_vain(const base::error& why) {
+        if (net::stream::is_interrupt(why)) {
+            engine_.end_session(421, "service shutting down", "shutdown");
+        } else if (!net::stream::is_timeout(why)) {
+            give_up(why);
+        } else if (which_limit_ == limit_kind::too_slow) {
+            engine_.end_session(421, "too slow", "content arrives too slowly");
+        } else if (which_limit_ == limit_kind::command) {
+            reason_ = "command timeout: command not finished after " +
+                      std::to_string(server_.settings_.command_timeout.count()) + "s";
+        } else {
+            reason_ = "idle timeout: no activity after " +
+                      std::to_string(server_.settings_.idle_timeout.count()) + "s";
+        }
+    }
+
+    void give_up(const base::error& why) {
+        reason_ = net::stream::is_timeout(why) ? "idle timeout: replies not read" : "peer disconnected";
+    }
+
+    net::awaitable<void> append(std::span<const char> bytes) {
+        if (!message_)
+            co_return;
+        message_->append(bytes);
+        if (!message_->needs_write())
+            co_return;
+        auto write = [m = &*message_] {
+            m->write();
+            return true;
+        };
+        co_await server_.services_.work.run(write);
+    }
+
+    net::awaitable<void> commit(const mail::envelope& envelope) {
+        spool::new_message message = std::move(*message_);
+        message_.reset();
+        content_octets_ = 0;
+        mail::envelope text = envelope;
+        auto stored = co_await server_.services_.work.commit(server_.services_.store, std::move(message),
+                                                             std::move(text));
+        if (stored.has_error()) {
+            log_.warning("failed to save message content: {}", stored.error().message());
+            engine_.message_committed({452, "transaction failed"});
+            co_return;
+        }
+        engine_.message_committed({});
+        if (server_.services_.message_stored)
+            server_.services_.message_stored();
+    }
+
+    void discard() {
+        content_octets_ = 0;
+        if (message_)
+            server_.services_.store.discard(std::move(*message_));
+        message_.reset();
+    }
+
+    // The last reply, and the end of our side; the peer's is not waited for.
+    net::awaitable<void> say_goodbye() {
+        std::string replies = engine_.take_output();
+        peer_.deadline(after(seconds(10)));
+        auto written = co_await peer_.write(replies);
+        if (!written.has_error())
+            peer_.shutdown_send();
+    }
+
+    static net::time_point after(seconds limit) {
+        return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
+    }
+
+    enum class limit_kind { idle, command, too_slow };
+
+    smtp_server& server_;
+    net::worker& worker_;
+    net::stream peer_;
+    base::logger log_;
+    smtp::server_engine engine_;
+    std::optional<spool::new_message> message_;
+    net::buffer_pool::loan buffer_;
+    std::string reason_; // why the session is over; empty while it goes on
+    net::time_point command_started_{};
+    net::time_point content_started_{};
+    std::uint64_t content_octets_ = 0;
+    limit_kind which_limit_ = limit_kind::idle;
+};
+
+smtp_server::smtp_server(smtp_server_settings settings, smtp_services services, net::worker_group& workers,
+                         base::logger log)
+    : settings_(std::move(settings)), services_(std::move(services)), workers_(workers), log_(std::move(log)),
+      table_(settings_.max_sessions, settings_.max_sessions_per_address), present_(workers.size()) {}
+
+smtp_server::~smtp_server() = default;
+
+smtp_server::present& smtp_server::present_on(net::worker& on) {
+    std::size_t i = 0;
+    while (&workers_[i] != &on)
+        ++i;
+    return present_[i];
+}
+
+void smtp_server::listen(std::vector<net::listener> listeners) {
+    listeners_ = std::move(listeners);
+    for (net::listener& l : listeners_) {
+        log_.with_unit_always().summary("smtp server on {}", l.local().display());
+        l.accept(
+            workers_, [this](net::worker& on, net::stream peer) { connected(on, std::move(peer)); }, log_);
+    }
+}
+
+void smtp_server::stop_listening() {
+    for (net::listener& l : listeners_)
+        l.stop();
+}
+
+void smtp_server::stop_sessions() {
+    stopping_ = true;
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+        workers_[i].post([this, i] {
+            for (smtp_session* session : present_[i].sessions)
+                session->interrupt();
+        });
+}
+
+void smtp_server::connected(net::worker& on, net::stream peer) {
+    const net::endpoint& from = peer.peer();
+    base::logger log = log_.with_peer(from.address, std::to_string(from.port));
+    if (!settings_.remote_clients && !net::is_local(from)) {
+        log.warning("configured to reject non-local smtp connection: {} is not in {}", from.address,
+                    net::local_ranges(from));
+        log.warning("connection rejected from {}", from.display());
+        return;
+    }
+    net::spawn(on, serve(on, std::move(peer)), log, "smtp session");
+}
+
+net::awaitable<void> smtp_server::serve(net::worker& on, net::stream peer) {
+    std::string address = peer.peer().address;
+    if (!table_.enter(address)) {
+        log_.warning("connection rejected from {}: too many connections", peer.peer().display());
+        peer.deadline(steady_clock::now() + seconds(1));
+        auto told = co_await peer.write("421 too many connections\r\n");
+        (void)told.has_error(); // it is closed either way
+        co_return;
+    }
+    struct departure { // also when the coroutine is destroyed at the end of the process
+        session_table& table;
+        const std::string& address;
+        ~departure() { table.leave(address); }
+    };
+    {
+        departure on_leaving{table_, address};
+        smtp_session session(*this, on, std::move(peer));
+        co_await session.run();
+    }
+    if (services_.connection_closed)
+        services_.connection_closed();
+}
+
+} // namespace relay
