@@ -6,9 +6,9 @@
 namespace mail {
 
 struct local_time {
-    int year = 1970;    // full
-    int month = 1;      // 1 to 12
-    int day = 1;        // 1 to 31
+    int year = 1970; // full
+    int month = 1;   // 1 to 12
+    int day = 1;     // 1 to 31
     int hour = 0;
     int minute = 0;
     int second = 0;     // 0 to 60

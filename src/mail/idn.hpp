@@ -1,5 +1,9 @@
-// Internationalised domain names as A-labels: punycode label by label, nothing else is mapped or normalised
-// (spec/smtp-server.md section 5.1). By libidn2.
+// Internationalised domain names as A-labels: punycode label by label, nothing else is mapped, normalised or
+// refused (spec/smtp-server.md section 5.1).
+//
+// The encoding of RFC 3492 is written out here because libidn2 offers it only behind the checks of IDNA 2008,
+// which refuse "BÜCHER.example", and a non-ASCII domain alone is never a reason to refuse mail. The tests
+// compare the two wherever libidn2 agrees to encode.
 #pragma once
 
 #include <optional>
@@ -8,7 +12,8 @@
 
 namespace mail {
 
-// "bücher.example" -> "xn--bcher-kva.example"; ASCII labels are left as they are. Nothing if it cannot be converted.
+// "bücher.example" -> "xn--bcher-kva.example"; ASCII labels are left as they are. Nothing if it is not UTF-8
+// or too long.
 std::optional<std::string> to_a_labels(std::string_view domain);
 
 } // namespace mail

@@ -9,9 +9,9 @@
 namespace mail {
 
 struct trace {
-    std::string_view helo;       // as given by the peer; made printable here
-    std::string_view address;    // peer address without port, or "/" for a unix-domain peer
-    std::string_view domain;     // our name
+    std::string_view helo;    // as given by the peer; made printable here
+    std::string_view address; // peer address without port, or "/" for a unix-domain peer
+    std::string_view domain;  // our name
     bool tls = false;
     std::string_view tls_cipher; // as the library names it
     bool authenticated = false;
