@@ -1,4 +1,5 @@
-// The SMTP server's side of one session, without I/O (spec/smtp-server.md; RFC 5321, 1870, 2920, 3030, 6152, 6531).
+// The SMTP server's side of one session, without I/O (spec/smtp-server.md; RFC 5321, 1870, 2920, 3030, 6152,
+// 6531).
 //
 // The driver feeds what the peer sent, split anywhere, and does what next() says:
 //
@@ -8,9 +9,9 @@
 //         ... one branch per kind; where the comment names an answer function, call it before next() again
 //     }
 //
-// Replies gather in the engine; the driver writes take_output() whenever next() says read_more or close, so that
-// one write carries the replies to a whole pipelined group. The engine knows no socket, file, clock or thread; it
-// never throws and its memory is bounded by the limits in server_settings.
+// Replies gather in the engine; the driver writes take_output() whenever next() says read_more or close, so
+// that one write carries the replies to a whole pipelined group. The engine knows no socket, file, clock or
+// thread; it never throws and its memory is bounded by the limits in server_settings.
 //
 // Seams: authenticate and start_tls actions are added beside these by the features that need them.
 #pragma once
@@ -19,6 +20,7 @@
 #include "mail/date.hpp"
 #include "mail/envelope.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,8 +32,8 @@
 namespace smtp {
 
 struct server_settings {
-    std::string domain;  // --domain
-    std::string version; // shown in the greeting
+    std::string domain;             // --domain
+    std::string version;            // shown in the greeting
     bool anonymous_server = false;  // --anonymous=server: shorter greeting, EHLO and HELP
     bool anonymous_vrfy = false;    // --anonymous=vrfy
     bool anonymous_content = false; // --anonymous=content: no Received line
@@ -44,11 +46,13 @@ struct server_settings {
     bool strict_parsing = true;
     bool a_labels = true;
     // Limits (design.md section 7); 0 = none.
-    std::size_t max_command_line = 4096;   // octets without CR-LF
-    std::size_t max_recipients = 10'000;   // per message
-    unsigned max_errors = 8;               // of the kinds that the spec counts
-    unsigned max_other_errors = 20;        // of the kinds that are new: syntax errors
-    unsigned max_idle_commands = 1000;     // commands without a message
+    std::size_t max_command_line = 4096; // octets without CR-LF
+    std::size_t max_recipients = 10'000; // per message
+    unsigned max_errors = 8;             // of the kinds that the spec counts
+    unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors
+    unsigned max_idle_commands = 1000;   // commands without a message
+    // "once per process" of the hint at nostrictparsing: copies of the settings share it.
+    std::shared_ptr<std::atomic<bool>> syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
 };
 
 struct peer_info {
@@ -58,7 +62,7 @@ struct peer_info {
 
 // ---- what the driver has to do
 
-// Write take_output(), read from the peer, feed(). With `output_first_then_close` unset this is the only place to wait.
+// Write take_output(), read from the peer, feed(). The only place to wait for the peer.
 struct read_more {};
 
 // RCPT or VRFY: ask the address verifier. Answer: recipient_checked().
@@ -74,13 +78,14 @@ struct begin_message {};
 // The message's data is about to arrive (DATA, first BDAT). Answer: content_opened().
 struct open_content {};
 
-// Content octets, as they are to be stored: the Received line, then the data without dot-stuffing. Valid until the
-// next call of next(). No answer; a failure shows at commit.
+// Content octets, as they are to be stored: the Received line, then the data without dot-stuffing. Valid
+// until the next call of next(). No answer; a failure shows at commit.
 struct append_content {
     std::span<const char> bytes;
 };
 
-// End of data: store, filter, make durable. The pointer is valid until the answer. Answer: message_committed().
+// End of data: store, filter, make durable. The pointer is valid until the answer. Answer:
+// message_committed().
 struct commit_message {
     const mail::envelope* envelope = nullptr;
 };
@@ -125,7 +130,8 @@ public:
     // Before anything else: queues the greeting (or 421 for a server that is disabled for new sessions).
     void start(bool service_available = true);
 
-    // What the peer sent. The octets must stay where they are until next() has returned read_more or close_session.
+    // What the peer sent. The octets must stay where they are until next() has returned read_more or
+    // close_session.
     void feed(std::span<const char> bytes);
 
     server_action next();
@@ -134,14 +140,16 @@ public:
     void content_opened(const mail::local_time& now);
     void message_committed(const commit_outcome& outcome);
 
-    // The driver ends the session (limit, shutdown): queues the reply, e.g. "421 ...", and makes next() say close.
+    // The driver ends the session (limit, shutdown): queues the reply, e.g. "421 ...", and makes next() say
+    // close.
     void end_session(int code, std::string_view text, std::string_view reason);
 
     std::string take_output();
     bool has_output() const noexcept;
 
-    // True from the first octet of a command to its end (for the limit on unfinished commands), and within DATA/BDAT.
+    // For the limits on time, asked after read_more. From the first octet of a command line to its last:
     bool in_command() const noexcept;
+    // Within DATA, or within the octets of a BDAT chunk:
     bool in_content() const noexcept;
 
 private:

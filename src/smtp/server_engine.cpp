@@ -1,0 +1,819 @@
+// The states and verbs of spec/smtp-server.md sections 3 to 5, one function per verb; replies are formed
+// where they are decided. What the peer wrote is shown to it and to the log only through `untrusted` or
+// base::printable().
+//
+// How it moves: next() takes input until something is for the driver to do. A function that receives or does
+// something gives that action, or nothing when the engine can go on by itself. A question to the driver stops
+// the engine until its answer.
+#include "smtp/server_engine.hpp"
+
+#include "base/text.hpp"
+#include "mail/idn.hpp"
+#include "mail/received.hpp"
+#include "smtp/command.hpp"
+#include "smtp/command_line.hpp"
+#include "smtp/content_scanner.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <optional>
+#include <utility>
+
+namespace smtp {
+
+namespace {
+
+using step = std::optional<server_action>;
+
+// Longer lines than RFC 5321 section 4.5.3.1.6 knows are worth a warning.
+constexpr std::size_t very_long_line = 1000;
+
+// What one unfinished command may hold when its length is not limited.
+constexpr std::size_t overflow = 80'000;
+
+// Text that others chose, in a reply.
+struct untrusted {
+    std::string_view text;
+};
+
+bool is_plain(std::string_view text) noexcept {
+    return std::none_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\';
+    });
+}
+
+// Nothing when the domain cannot be said in A-labels.
+std::optional<std::string> with_a_labels(std::string_view address) {
+    const std::string_view domain = domain_part(address);
+    if (base::is_ascii(domain))
+        return std::string(address);
+    const auto labels = mail::to_a_labels(domain);
+    if (!labels)
+        return std::nullopt;
+    return std::string(address.substr(0, address.size() - domain.size())) + *labels;
+}
+
+} // namespace
+
+struct server_engine::impl {
+    enum class state {
+        start,        // neither HELO nor EHLO yet
+        idle,         // no transaction
+        mail,         // sender given
+        rcpt,         // at least one recipient accepted
+        data,         // content by DATA
+        chunk,        // the octets behind a BDAT line
+        chunks,       // between two chunks
+        reset_needed, // the peer has lost step: RSET, EHLO, HELO or QUIT
+    };
+
+    // What the driver has been asked and has not answered.
+    enum class question { none, recipient, mailbox, content, commit };
+
+    struct chunk_in_hand {
+        enum class fate { keep, no_recipients, out_of_sequence };
+        fate what = fate::keep;
+        bool last = false;
+        std::uint64_t size = 0;
+        std::uint64_t left = 0;
+        state before = state::start; // for a chunk out of sequence
+    };
+
+    impl(const server_settings& settings, peer_info peer, base::logger log)
+        : settings_(settings), peer_(std::move(peer)), log_(std::move(log)),
+          line_(settings.max_command_line) {}
+
+    server_action next();
+    void start(bool service_available);
+    void recipient_checked(recipient_verdict verdict);
+    void content_opened(const mail::local_time& now);
+    void message_committed(const commit_outcome& outcome);
+    void end_session(int code, std::string_view text, std::string_view reason);
+
+    // ---- input
+    step receive_command();
+    step receive_data();
+    step receive_chunk();
+    step dispatch(const command& c);
+    step end_of_chunk();
+    step end_of_content();
+    step store(std::span<const char> content);
+
+    // ---- verbs
+    step do_helo(std::string_view name);
+    step do_ehlo(std::string_view name);
+    step do_mail(std::string_view argument);
+    step do_rcpt(std::string_view argument);
+    step do_data();
+    step do_bdat(std::string_view argument);
+    step do_vrfy(std::string_view argument);
+    step do_auth();
+    step do_rset();
+    step do_quit();
+    step unknown();
+    step out_of_sequence();
+
+    void answer_rcpt(recipient_verdict& verdict);
+    void answer_vrfy(const recipient_verdict& verdict);
+    void refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword);
+
+    // ---- replies and logging
+    template <class... Pieces>
+    void reply(const Pieces&... pieces);
+    void add(std::string_view text) { output_ += text; }
+    void add(untrusted text);
+    void log_command(const command& c, const command_line::line& line);
+    void warn_of_long_line(std::size_t size);
+    void log_content_once();
+
+    // ---- what has gone on
+    void greeted_by(std::string_view name);
+    void end_transaction();
+    void drop_message();
+    void need_reset();
+    void message_over();
+    void count_error();
+    void count_syntax_error();
+    void close(std::string_view reason, bool abort = false);
+
+    const server_settings& settings_;
+    peer_info peer_;
+    base::logger log_;
+
+    // session
+    state state_ = state::start;
+    question asked_ = question::none;
+    bool available_ = true;
+    bool first_command_ = true;
+    bool long_line_seen_ = false;
+    unsigned errors_ = 0;
+    unsigned syntax_errors_ = 0;
+    unsigned idle_commands_ = 0;
+    std::string helo_;
+    std::optional<close_session> closing_;
+    std::string close_reason_;
+
+    // transaction
+    mail::envelope envelope_;
+    bool smtputf8_ = false;
+    bool begun_ = false;           // the driver has a message of ours
+    bool discard_pending_ = false; // and is to be told to forget it
+    std::string given_;            // RCPT and VRFY in question: the address as it was given,
+    std::string forward_path_;     // and as it is used
+
+    // content
+    content_scanner scanner_;
+    chunk_in_hand chunk_;
+    std::string received_;
+    bool received_pending_ = false;
+    std::uint64_t content_size_ = 0;
+    bool too_big_ = false;
+    bool content_logged_ = false;
+
+    // in and out
+    std::span<const char> input_;
+    command_line line_;
+    std::string output_;
+};
+
+// ---- the outside
+
+server_engine::server_engine(const server_settings& settings, peer_info peer, base::logger log)
+    : impl_(std::make_unique<impl>(settings, std::move(peer), std::move(log))) {}
+
+server_engine::~server_engine() = default;
+server_engine::server_engine(server_engine&&) noexcept = default;
+server_engine& server_engine::operator=(server_engine&&) noexcept = default;
+
+void server_engine::start(bool service_available) {
+    impl_->start(service_available);
+}
+
+void server_engine::feed(std::span<const char> bytes) {
+    assert(impl_->input_.empty());
+    impl_->input_ = bytes;
+}
+
+server_action server_engine::next() {
+    return impl_->next();
+}
+
+void server_engine::recipient_checked(recipient_verdict verdict) {
+    impl_->recipient_checked(std::move(verdict));
+}
+
+void server_engine::content_opened(const mail::local_time& now) {
+    impl_->content_opened(now);
+}
+
+void server_engine::message_committed(const commit_outcome& outcome) {
+    impl_->message_committed(outcome);
+}
+
+void server_engine::end_session(int code, std::string_view text, std::string_view reason) {
+    impl_->end_session(code, text, reason);
+}
+
+std::string server_engine::take_output() {
+    return std::exchange(impl_->output_, {});
+}
+
+bool server_engine::has_output() const noexcept {
+    return !impl_->output_.empty();
+}
+
+bool server_engine::in_command() const noexcept {
+    return impl_->line_.begun();
+}
+
+bool server_engine::in_content() const noexcept {
+    return impl_->state_ == impl::state::data || impl_->state_ == impl::state::chunk;
+}
+
+// ---- the session
+
+void server_engine::impl::start(bool service_available) {
+    available_ = service_available;
+    if (!available_)
+        reply("421 service not available");
+    else if (settings_.anonymous_server)
+        reply("220 greeting");
+    else
+        reply("220 ", settings_.domain, " -- E-MailRelay V", settings_.version, " -- Service ready");
+}
+
+server_action server_engine::impl::next() {
+    assert(asked_ == question::none);
+    for (;;) {
+        if (std::exchange(discard_pending_, false))
+            return discard_message{};
+        if (closing_) {
+            input_ = {};
+            return *closing_;
+        }
+        step todo;
+        if (state_ == state::data)
+            todo = receive_data();
+        else if (state_ == state::chunk)
+            todo = receive_chunk();
+        else
+            todo = receive_command();
+        if (todo)
+            return *todo;
+    }
+}
+
+void server_engine::impl::end_session(int code, std::string_view text, std::string_view reason) {
+    if (closing_)
+        return;
+    asked_ = question::none;
+    reply(std::to_string(code), text.empty() ? "" : " ", text);
+    close_reason_ = reason;
+    close(close_reason_);
+}
+
+// ---- input
+
+step server_engine::impl::receive_command() {
+    const auto line = line_.take(input_);
+    if (!line) {
+        if (!settings_.max_command_line && line_.size() > overflow) {
+            close("server protocol overflow", true);
+            return std::nullopt;
+        }
+        return read_more{};
+    }
+    const command c = parse_command(line->text);
+    log_command(c, *line);
+    warn_of_long_line(line->size);
+
+    ++idle_commands_;
+    if (settings_.max_idle_commands && idle_commands_ > settings_.max_idle_commands && c.what != verb::quit) {
+        reply("421 too many commands");
+        close("too many commands");
+        return std::nullopt;
+    }
+    if (line->too_long) {
+        reply("500 line too long");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    return dispatch(c);
+}
+
+step server_engine::impl::dispatch(const command& c) {
+    // A web browser can be made to post a mail dialogue to any port; it cannot be made to leave out its
+    // request line.
+    if (std::exchange(first_command_, false) && is_http_method(c.word)) {
+        reply("500 command unrecognized");
+        close("http request");
+        return std::nullopt;
+    }
+    switch (c.what) {
+    case verb::helo:
+        return do_helo(base::trim(c.argument));
+    case verb::ehlo:
+        return do_ehlo(base::trim(c.argument));
+    case verb::mail:
+        return do_mail(c.argument);
+    case verb::rcpt:
+        return do_rcpt(c.argument);
+    case verb::data:
+        return do_data();
+    case verb::bdat:
+        return do_bdat(c.argument);
+    case verb::vrfy:
+        return do_vrfy(base::trim(c.argument));
+    case verb::auth:
+        return do_auth();
+    case verb::rset:
+        return do_rset();
+    case verb::quit:
+        return do_quit();
+    case verb::noop:
+        reply("250 noop");
+        return std::nullopt;
+    case verb::help:
+    case verb::expn:
+        reply("502 command not implemented");
+        return std::nullopt;
+    case verb::starttls: // not configured
+    case verb::unknown:
+        return unknown();
+    }
+    return unknown();
+}
+
+step server_engine::impl::receive_data() {
+    if (std::exchange(received_pending_, false))
+        return store(received_);
+    if (input_.empty())
+        return read_more{};
+    log_content_once();
+    const content_scanner::piece piece = scanner_.scan(input_);
+    input_ = input_.subspan(piece.used);
+    return piece.end ? end_of_content() : store(piece.content);
+}
+
+step server_engine::impl::receive_chunk() {
+    if (std::exchange(received_pending_, false))
+        return store(received_);
+    if (!chunk_.left)
+        return end_of_chunk();
+    if (input_.empty())
+        return read_more{};
+    const auto piece =
+        input_.first(static_cast<std::size_t>(std::min<std::uint64_t>(chunk_.left, input_.size())));
+    input_ = input_.subspan(piece.size());
+    chunk_.left -= piece.size();
+    if (chunk_.what != chunk_in_hand::fate::keep)
+        return std::nullopt;
+    log_content_once();
+    return store(piece);
+}
+
+// The size counts with the Received line and must stay below the limit.
+step server_engine::impl::store(std::span<const char> content) {
+    if (content.empty() || too_big_)
+        return std::nullopt;
+    content_size_ += content.size();
+    if (settings_.size_limit && content_size_ >= settings_.size_limit) {
+        too_big_ = true;
+        log_.warning("message content too big");
+        drop_message();
+        return std::nullopt;
+    }
+    return append_content{content};
+}
+
+step server_engine::impl::end_of_content() {
+    if (too_big_) {
+        reply("552 message size exceeds fixed maximum message size");
+        message_over();
+        return std::nullopt;
+    }
+    asked_ = question::commit;
+    return commit_message{&envelope_};
+}
+
+// RFC 3030 section 2: the octets of a refused chunk are read and thrown away before it is refused.
+step server_engine::impl::end_of_chunk() {
+    switch (chunk_.what) {
+    case chunk_in_hand::fate::keep:
+        if (chunk_.last)
+            return end_of_content();
+        --idle_commands_;
+        state_ = state::chunks;
+        reply("250 ", std::to_string(chunk_.size), " bytes received");
+        break;
+    case chunk_in_hand::fate::no_recipients:
+        end_transaction();
+        reply("554 no valid recipients");
+        break;
+    case chunk_in_hand::fate::out_of_sequence:
+        state_ = chunk_.before;
+        if (state_ != state::start)
+            need_reset();
+        return out_of_sequence();
+    }
+    return std::nullopt;
+}
+
+void server_engine::impl::content_opened(const mail::local_time& now) {
+    if (std::exchange(asked_, question::none) != question::content)
+        return;
+    scanner_ = content_scanner();
+    content_size_ = 0;
+    too_big_ = false;
+    content_logged_ = false;
+    if (!settings_.anonymous_content) {
+        mail::trace trace;
+        trace.helo = helo_;
+        trace.address = peer_.unix_domain ? "/" : std::string_view(peer_.address);
+        trace.domain = settings_.domain;
+        received_ = mail::received_line(trace, now);
+        received_pending_ = true;
+    }
+    if (state_ == state::data)
+        reply("354 start mail input -- end with <CRLF>.<CRLF>");
+}
+
+void server_engine::impl::message_committed(const commit_outcome& outcome) {
+    if (std::exchange(asked_, question::none) != question::commit)
+        return;
+    begun_ = false; // stored or removed: either way it is no longer ours
+    reply(std::to_string(outcome.code), outcome.text.empty() ? "" : " ", untrusted{outcome.text});
+    message_over();
+}
+
+// ---- verbs
+
+step server_engine::impl::do_helo(std::string_view name) {
+    if (name.empty()) {
+        reply("501 parameter required");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    greeted_by(name);
+    reply("250 hello");
+    return std::nullopt;
+}
+
+step server_engine::impl::do_ehlo(std::string_view name) {
+    if (name.empty()) {
+        reply("501 parameter required");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    greeted_by(name);
+    reply("250-", settings_.anonymous_server ? "smtp" : std::string_view(settings_.domain), " says hello");
+    if (settings_.size_limit)
+        reply("250-SIZE ", std::to_string(settings_.size_limit));
+    if (!settings_.anonymous_vrfy)
+        reply("250-VRFY");
+    if (settings_.chunking) {
+        reply("250-CHUNKING");
+        reply("250-BINARYMIME");
+    }
+    if (settings_.pipelining)
+        reply("250-PIPELINING");
+    if (settings_.smtputf8)
+        reply("250-SMTPUTF8");
+    reply("250 8BITMIME");
+    return std::nullopt;
+}
+
+step server_engine::impl::do_mail(std::string_view argument) {
+    if (state_ != state::idle)
+        return out_of_sequence();
+    if (!available_) {
+        reply("421 service not available");
+        return std::nullopt;
+    }
+    const path from = parse_path(argument, "FROM:", settings_.strict_parsing);
+    const mail_parameters parameters = parse_mail_parameters(from.parameters);
+    auto reverse_path = settings_.a_labels ? with_a_labels(from.address) : std::string(from.address);
+    if (from.wrong != path::fault::none || !reverse_path) {
+        const auto wrong = reverse_path ? from.wrong : path::fault::character;
+        refuse_path(wrong, "553 mailbox name not allowed: ", "invalid mail-from command");
+        return std::nullopt;
+    }
+    if (parameters.malformed) {
+        reply("553 mailbox name not allowed: invalid mail-from parameter");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    if (parameters.size_overflow || (settings_.size_limit && parameters.size > settings_.size_limit)) {
+        reply("552 message size exceeds fixed maximum message size");
+        return std::nullopt;
+    }
+    const bool utf8_mailbox = !base::is_ascii(mailbox_part(from.address));
+    if (utf8_mailbox && settings_.smtputf8_strict && !parameters.smtputf8) {
+        // The misspelling is what users' programs know.
+        reply("553 mailbox name not allowed: invalid character in mailbox name: not using smptutf8");
+        return std::nullopt;
+    }
+    if (from.address.empty())
+        log_.warning("empty MAIL-FROM return path");
+
+    envelope_.content = mail::body_type_of(parameters.body);
+    envelope_.from = std::move(*reverse_path);
+    envelope_.client = peer_.address;
+    envelope_.mail_from_auth_in = base::xtext_encode(base::xtext_decode_leniently(parameters.auth));
+    envelope_.utf8_mailboxes = utf8_mailbox;
+    smtputf8_ = parameters.smtputf8;
+    begun_ = true;
+    state_ = state::mail;
+    reply("250 sender <", untrusted{from.address}, "> OK");
+    return begin_message{};
+}
+
+step server_engine::impl::do_rcpt(std::string_view argument) {
+    if (state_ != state::mail && state_ != state::rcpt)
+        return out_of_sequence();
+    const path to = parse_path(argument, "TO:", settings_.strict_parsing);
+    auto forward_path = settings_.a_labels ? with_a_labels(to.address) : std::string(to.address);
+    if (to.wrong != path::fault::none || !forward_path) {
+        refuse_path(forward_path ? to.wrong : path::fault::character, "550 ", "invalid rcpt-to command");
+        return std::nullopt;
+    }
+    if (to.address.empty()) {
+        reply("550 invalid empty mailbox");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    if (!base::is_ascii(mailbox_part(to.address)) && settings_.smtputf8_strict && !smtputf8_) {
+        reply("550 invalid character in mailbox name: not using smtputf8");
+        return std::nullopt;
+    }
+    const std::size_t recipients = envelope_.to_local.size() + envelope_.to_remote.size();
+    if (settings_.max_recipients && recipients >= settings_.max_recipients) {
+        reply("452 too many recipients");
+        return std::nullopt;
+    }
+    given_ = to.address;
+    forward_path_ = std::move(*forward_path);
+    asked_ = question::recipient;
+    return check_recipient{forward_path_, envelope_.from, false};
+}
+
+step server_engine::impl::do_data() {
+    if (state_ == state::mail) {
+        end_transaction();
+        reply("554 no valid recipients");
+        return std::nullopt;
+    }
+    if (state_ != state::rcpt)
+        return out_of_sequence();
+    if (envelope_.content == mail::body_type::binary_mime) { // RFC 3030 section 3
+        need_reset();
+        reply("503 invalid data command with binarymime -- use RSET to resynchronise");
+        count_error();
+        return std::nullopt;
+    }
+    state_ = state::data;
+    asked_ = question::content;
+    return open_content{};
+}
+
+step server_engine::impl::do_bdat(std::string_view argument) {
+    if (!settings_.chunking)
+        return unknown();
+    const chunk_argument wanted = parse_chunk_argument(argument);
+    const bool in_step = state_ == state::rcpt || state_ == state::chunks;
+    if (in_step && (!wanted.size || (*wanted.size == 0 && !wanted.last))) {
+        need_reset();
+        reply("501 invalid argument");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    chunk_ = {chunk_in_hand::fate::keep, wanted.last, wanted.size.value_or(0), wanted.size.value_or(0),
+              state_};
+    const bool first = state_ == state::rcpt;
+    state_ = state::chunk;
+    if (first) {
+        asked_ = question::content;
+        return open_content{};
+    }
+    if (chunk_.before == state::mail)
+        chunk_.what = chunk_in_hand::fate::no_recipients;
+    else if (!in_step)
+        chunk_.what = chunk_in_hand::fate::out_of_sequence;
+    return std::nullopt;
+}
+
+step server_engine::impl::do_vrfy(std::string_view argument) {
+    const bool allowed =
+        state_ == state::start || state_ == state::idle || state_ == state::mail || state_ == state::rcpt;
+    if (!allowed)
+        return out_of_sequence();
+    if (settings_.anonymous_vrfy) {
+        reply("252 cannot vrfy");
+        return std::nullopt;
+    }
+    constexpr std::string_view parameter = "SMTPUTF8"; // RFC 6531 section 3.7.4.2
+    if (argument == parameter)
+        argument = {};
+    else if (argument.ends_with(parameter) && argument[argument.size() - parameter.size() - 1] == ' ')
+        argument = base::trim(argument.substr(0, argument.size() - parameter.size()));
+    if (argument.empty()) {
+        reply("550 invalid mailbox");
+        count_syntax_error();
+        return std::nullopt;
+    }
+    given_ = argument;
+    asked_ = question::mailbox;
+    return check_recipient{given_, {}, true};
+}
+
+// Not configured; a client that tries all the same is often guessing passwords.
+step server_engine::impl::do_auth() {
+    if (state_ != state::idle)
+        return out_of_sequence();
+    log_.warning("client protocol error: AUTH requested but not advertised");
+    reply("502 command not implemented");
+    return std::nullopt;
+}
+
+step server_engine::impl::do_rset() {
+    const bool greeted = state_ != state::start;
+    end_transaction();
+    state_ = greeted ? state::idle : state::start;
+    reply("250 state reset");
+    return std::nullopt;
+}
+
+step server_engine::impl::do_quit() {
+    reply("221 OK");
+    close("smtp protocol done");
+    return std::nullopt;
+}
+
+step server_engine::impl::unknown() {
+    reply("500 command unrecognized");
+    count_error();
+    return std::nullopt;
+}
+
+step server_engine::impl::out_of_sequence() {
+    reply("503 command out of sequence -- use RSET to resynchronise");
+    count_error();
+    return std::nullopt;
+}
+
+// ---- addresses
+
+void server_engine::impl::recipient_checked(recipient_verdict verdict) {
+    const question asked = std::exchange(asked_, question::none);
+    if (closing_)
+        return;
+    if (verdict.what == recipient_verdict::kind::abort_session)
+        close("address verifier abort", true);
+    else if (asked == question::recipient)
+        answer_rcpt(verdict);
+    else if (asked == question::mailbox)
+        answer_vrfy(verdict);
+}
+
+void server_engine::impl::answer_rcpt(recipient_verdict& verdict) {
+    const bool local = verdict.what == recipient_verdict::kind::local;
+    if (local || verdict.what == recipient_verdict::kind::remote) {
+        if (local) {
+            envelope_.to_local.push_back(std::move(verdict.address));
+        } else {
+            const std::string& used = verdict.address.empty() ? forward_path_ : verdict.address;
+            envelope_.utf8_mailboxes = envelope_.utf8_mailboxes || !base::is_ascii(mailbox_part(used));
+            envelope_.to_remote.push_back(used);
+        }
+        --idle_commands_;
+        state_ = state::rcpt;
+        reply("250 recipient <", untrusted{given_}, local ? ">  OK" : "> OK");
+        return;
+    }
+    log_.warning("rejecting recipient \"{}\": {}{}{}", base::printable(given_),
+                 base::printable(verdict.response), verdict.reason.empty() ? "" : ": ",
+                 base::printable(verdict.reason));
+    const std::string_view code = verdict.what == recipient_verdict::kind::rejected ? "550" : "450";
+    const std::string_view gap = verdict.response.empty() ? "" : " ";
+    if (base::is_ascii(given_))
+        reply(code, gap, untrusted{verdict.response});
+    else
+        reply(code, " recipient <", untrusted{given_}, ">", gap, untrusted{verdict.response});
+}
+
+void server_engine::impl::answer_vrfy(const recipient_verdict& verdict) {
+    switch (verdict.what) {
+    case recipient_verdict::kind::local:
+        reply("250", verdict.full_name.empty() ? "" : " ", untrusted{verdict.full_name});
+        break;
+    case recipient_verdict::kind::remote:
+        reply("252 cannot verify but will accept: ", untrusted{given_});
+        break;
+    default:
+        reply(verdict.what == recipient_verdict::kind::rejected ? "550" : "450",
+              verdict.response.empty() ? "" : " ", untrusted{verdict.response});
+    }
+}
+
+void server_engine::impl::refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword) {
+    if (wrong == path::fault::no_brackets && !settings_.syntax_hint_given->exchange(true))
+        log_.warning("invalid smtp command syntax from remote client: "
+                     "use --server-smtp-config=nostrictparsing to allow");
+    reply(code, wrong == path::fault::no_keyword ? no_keyword : describe(wrong));
+    count_syntax_error();
+}
+
+// ---- replies and logging
+
+template <class... Pieces>
+void server_engine::impl::reply(const Pieces&... pieces) {
+    const std::size_t begin = output_.size();
+    (add(pieces), ...);
+    if (log_.wants_verbose())
+        log_.verbose("tx>>: \"{}\"", std::string_view(output_).substr(begin));
+    output_ += "\r\n";
+}
+
+void server_engine::impl::add(untrusted piece) {
+    if (is_plain(piece.text))
+        output_ += piece.text;
+    else
+        output_ += base::printable(piece.text);
+}
+
+void server_engine::impl::log_command(const command& c, const command_line::line& line) {
+    if (!log_.wants_verbose())
+        return;
+    if (line.too_long) {
+        log_.verbose("rx<<: [line of {} octets not logged]", line.size);
+        return;
+    }
+    if (c.what == verb::auth) { // an initial response holds a password
+        const std::string_view mechanism = c.argument.substr(0, c.argument.find_first_of(" \t"));
+        const bool more = !base::trim(c.argument.substr(mechanism.size())).empty();
+        log_.verbose("rx<<: \"{}{}{}{}\"", c.word, mechanism.empty() ? "" : " ", base::printable(mechanism),
+                     more ? " [not logged]" : "");
+        return;
+    }
+    log_.verbose("rx<<: \"{}\"", base::printable(line.text));
+}
+
+void server_engine::impl::warn_of_long_line(std::size_t size) {
+    if (size > very_long_line && !std::exchange(long_line_seen_, true))
+        log_.warning("very long line detected: {} > {}", size, very_long_line);
+}
+
+void server_engine::impl::log_content_once() {
+    if (!std::exchange(content_logged_, true))
+        log_.verbose("rx<<: [message content not logged]");
+}
+
+// ---- what has gone on
+
+void server_engine::impl::greeted_by(std::string_view name) {
+    end_transaction();
+    helo_ = name;
+}
+
+// Without a transaction, and greeted.
+void server_engine::impl::end_transaction() {
+    drop_message();
+    envelope_ = mail::envelope();
+    smtputf8_ = false;
+    state_ = state::idle;
+}
+
+void server_engine::impl::drop_message() {
+    if (std::exchange(begun_, false))
+        discard_pending_ = true;
+}
+
+void server_engine::impl::need_reset() {
+    end_transaction();
+    state_ = state::reset_needed;
+}
+
+void server_engine::impl::message_over() {
+    end_transaction();
+    idle_commands_ = 0;
+}
+
+// The kinds of error that have always been counted.
+void server_engine::impl::count_error() {
+    ++errors_;
+    if (settings_.max_errors && errors_ >= settings_.max_errors)
+        close("too many protocol errors from the client");
+}
+
+void server_engine::impl::count_syntax_error() {
+    ++syntax_errors_;
+    if (settings_.max_other_errors && syntax_errors_ >= settings_.max_other_errors)
+        close("too many protocol errors from the client");
+}
+
+void server_engine::impl::close(std::string_view reason, bool abort) {
+    drop_message();
+    closing_ = close_session{reason, abort};
+}
+
+} // namespace smtp
