@@ -417,9 +417,9 @@ void client_engine::impl::content(std::span<const char> bytes, bool last) {
     encoder.encode(bytes, out);
     if (!last || !quiet()) // a reply that is there already is not an answer to the end of data
         return;
+    encoder.finish(out);
     log.verbose("tx>>: [{} line(s) of content]", encoder.lines());
     log.verbose("tx>>: \".\"");
-    encoder.finish(out);
     now = state::final_reply;
 }
 

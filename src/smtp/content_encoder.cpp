@@ -48,7 +48,7 @@ void content_encoder::encode(std::span<const char> bytes, std::string& out) {
             break;
 
         ++lines_;
-        if (lf - cr == 1) { // CR-LF already, leave it to the run
+        if (lf != end && lf - cr == 1) { // CR-LF already, leave it to the run
             p = lf + 1;
             continue;
         }
@@ -66,7 +66,6 @@ void content_encoder::finish(std::string& out) {
         ++lines_;
     }
     out += ".\r\n";
-    *this = {};
 }
 
 } // namespace smtp

@@ -16,7 +16,7 @@ class content_encoder {
 public:
     // Appends the encoded octets to `out`.
     void encode(std::span<const char> bytes, std::string& out);
-    // Ends an unfinished last line and appends the final dot line.
+    // Ends an unfinished last line and appends the final dot line. A new message takes a new encoder.
     void finish(std::string& out);
 
     std::uint64_t lines() const noexcept { return lines_; }
