@@ -175,7 +175,7 @@ def kill_marked(mark):
 class Process:
     """A program whose output is collected as it comes."""
 
-    def __init__(self, bench, words, name=None, env=None, cwd=None, stdin=None, keep_output=True):
+    def __init__(self, bench, words, name=None, env=None, cwd=None, stdin=None, pass_fds=()):
         self.words = [str(w) for w in words]
         self.name = name or os.path.basename(self.words[0])
         self._text = []
@@ -183,7 +183,7 @@ class Process:
         self.process = subprocess.Popen(
             self.words, env=bench.environment(env), cwd=cwd or bench.dir,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=pass_fds)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -577,7 +577,7 @@ class NextHop:
              'MAIL': '250 ok', 'RCPT': '250 ok', 'DATA': '354 go', '.': '250 taken', 'RSET': '250 ok', 'NOOP': '250 ok',
              'QUIT': '221 bye'}
 
-    def __init__(self, bench, script=None, host='127.0.0.1', port=0, unix=None, raw_chunks=False):
+    def __init__(self, bench, script=None, host='127.0.0.1', port=0, unix=None):
         self.script = dict(self.usual)
         self.script.update(script or {})
         self.counts = {}
@@ -857,14 +857,12 @@ class Bench:
         """The program run to its end, nothing added to its options."""
         return self.try_run([self.program, *words], **how)
 
-    def relay(self, *words, spool=None, wait=True, prefix=(), name='emailrelay', env=None, cwd=None, plain=False, **options):
+    def relay(self, *words, spool=None, wait=True, prefix=(), name='emailrelay', env=None, cwd=None, pass_fds=(), **options):
         """Starts a relay in the foreground: usual options, then `words`, with `options` (port=25 for --port=25) in place
         of the usual ones; None takes one away. Returns when it listens, or at once with wait=False."""
         spool = spool or self.spool()
         usual = {'no-daemon': True, 'log': True, 'verbose': True, 'no-syslog': True, 'spool-dir': spool.path,
                  'interface': '127.0.0.1', 'port': 0, 'domain': domain, 'user': 'root' if is_root() else None}
-        if plain:
-            usual = {}
         usual.update({k.replace('_', '-'): v for k, v in options.items()})
         given = []
         for key, value in usual.items():
@@ -872,7 +870,7 @@ class Bench:
                 given.append(f'--{key}')
             elif value is not None and value is not False:
                 given.append(f'--{key}={value}')
-        relay = Relay(self, [*prefix, self.program, *given, *words], name=name, env=env, cwd=cwd)
+        relay = Relay(self, [*prefix, self.program, *given, *words], name=name, env=env, cwd=cwd, pass_fds=pass_fds)
         relay.spool = spool
         if wait:
             found = relay.wait_output(r'smtp server on (.*)[:.](\d+)$')
