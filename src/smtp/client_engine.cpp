@@ -119,6 +119,7 @@ struct client_engine::impl {
     std::string out;
     state now = state::greeting;
     bool greeting_due = true;          // it may still come, although EHLO has been sent
+    bool was_ready = false;            // the session has started
     bool reading = false;              // the driver has been asked for the reply that is due
     std::optional<std::string> closed; // why nothing more will come
     extensions peer;
@@ -269,6 +270,7 @@ void client_engine::impl::on_ehlo(const reply_type& reply) {
             std::for_each(reply.lines.begin() + 1, reply.lines.end(),
                           [this](const std::string& line) { peer.learn(line); });
         greeting_due = false;
+        was_ready = true;
         now = state::ready;
         return;
     }
@@ -497,7 +499,7 @@ void client_engine::impl::fail(std::string reason) {
     if (now == state::failed || now == state::over)
         return;
     failure = std::move(reason);
-    failed_in_hand = message != nullptr && !outcome;
+    failed_in_hand = !outcome && (message != nullptr || !was_ready);
     out.clear();
     now = state::failed;
 }

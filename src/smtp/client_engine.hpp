@@ -1,8 +1,9 @@
-// The SMTP client's side of one session, without I/O (spec/smtp-client.md sections 4, 7 to 9; RFC 5321, 2920, 3030, 6531).
+// The SMTP client's side of one session, without I/O (spec/smtp-client.md sections 4, 7 to 9; RFC 5321, 2920,
+// 3030, 6531).
 //
-// One engine is one connection. Same form as server_engine: feed() what the peer sent, do what next() says. The
-// output is written whenever next() says read_reply or read_content with output pending, in one write; a body is
-// streamed, never held whole. It never throws; replies are bounded by client_settings.
+// One engine is one connection. Same form as server_engine: feed() what the peer sent, do what next() says.
+// The output is written whenever next() says read_reply or read_content with output pending, in one write; a
+// body is streamed, never held whole. It never throws; replies are bounded by client_settings.
 //
 // Life: greeting, EHLO (HELO), then ready -> [message -> done]* -> quit. A failed session is final.
 #pragma once
@@ -48,7 +49,8 @@ struct read_reply {
 // The session is ready: give send() the next message, or quit().
 struct session_ready {};
 
-// The next piece of the message's content is wanted: content(). Write take_output() when it has grown past some 64 KiB.
+// The next piece of the message's content is wanted: content(). Write take_output() when it has grown past
+// some 64 KiB.
 struct read_content {
     std::size_t at_most; // octets that fit now
 };
@@ -56,10 +58,10 @@ struct read_content {
 // The message in hand is settled; afterwards next() says session_ready or session_failed.
 struct message_done {
     enum class result {
-        sent,           // accepted for all recipients
-        sent_to_some,   // accepted, but some recipients were refused (--forward-to-some)
-        refused,        // by a reply of the server; nothing was sent
-        failed,         // for a local reason, e.g. "cannot send 8-bit message to 7-bit server"
+        sent,         // accepted for all recipients
+        sent_to_some, // accepted, but some recipients were refused (--forward-to-some)
+        refused,      // by a reply of the server; nothing was sent
+        failed,       // for a local reason, e.g. "cannot send 8-bit message to 7-bit server"
     };
     result what = result::sent;
     std::string reason;               // as for the envelope's Reason, unescaped; lines joined by LF
@@ -67,10 +69,11 @@ struct message_done {
     std::vector<std::string> refused; // the recipients refused, for sent_to_some
 };
 
-// The session cannot go on: connection-level or protocol error (section 9). If a message was in hand it fails with
-// this reason and no code.
+// The session cannot go on: connection-level or protocol error (section 9). With `message_in_hand` the
+// message in hand fails with this reason and no code; while the session starts, that is the message for which
+// it was opened. Without, it broke between two messages: what is to be sent next has not been touched.
 struct session_failed {
-    std::string reason;
+    std::string reason; // raw: may hold what the peer said
     bool message_in_hand = false;
 };
 

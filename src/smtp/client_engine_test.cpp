@@ -105,7 +105,8 @@ TEST(session_start, greeting_of_several_lines) {
 TEST(session_start, other_greetings_are_session_errors) {
     for (const std::string reply : {"554 no", "421 no", "250 no", "221 no", "354 no", "120 no"}) {
         const auto result = play(settings(), {a_letter()}, {{"", reply}});
-        EXPECT_EQ(result.events, strings{"session failed: smtp error: unexpected response: no"}) << reply;
+        EXPECT_EQ(result.events, strings{"session failed with message: smtp error: unexpected response: no"})
+            << reply;
         EXPECT_TRUE(result.log.has("warning: client protocol: unexpected response [no]"));
     }
 }
@@ -138,9 +139,9 @@ TEST(session_start, late_greeting) {
                          body}),
               (strings{"sent", "over"}));
     EXPECT_EQ(events_of({silence, {"EHLO me.example", "554 late"}}),
-              strings{"session failed: smtp error: unexpected response: late"});
+              strings{"session failed with message: smtp error: unexpected response: late"});
     EXPECT_EQ(events_of({silence, {"EHLO me.example", "220 late\r\n220 twice"}}),
-              strings{"session failed: smtp error: unexpected response: twice"});
+              strings{"session failed with message: smtp error: unexpected response: twice"});
 }
 
 // The first half of the greeting is there when the time is up.
@@ -175,15 +176,15 @@ TEST(session_start, helo_after_500_501_502) {
             << "no extension is usable after HELO";
     }
     EXPECT_EQ(events_of({greeting, {"EHLO me.example", "500 what"}, {"HELO me.example", "502 no"}}),
-              strings{"session failed: smtp error: unexpected response: no"});
+              strings{"session failed with message: smtp error: unexpected response: no"});
     EXPECT_EQ(events_of({greeting, {"EHLO me.example", "500 what"}, {"HELO me.example", "450 no"}}),
-              strings{"session failed: smtp error: unexpected response: no"});
+              strings{"session failed with message: smtp error: unexpected response: no"});
 }
 
 TEST(session_start, other_refusals_of_ehlo_are_session_errors) {
     for (const std::string code : {"421", "450", "503", "504", "550", "554", "220", "221", "251", "354"})
         EXPECT_EQ(events_of({greeting, {"EHLO me.example", code + "-no\r\n" + code + " way"}}),
-                  strings{"session failed: smtp error: unexpected response: no\nway"})
+                  strings{"session failed with message: smtp error: unexpected response: no\nway"})
             << code;
 }
 
@@ -767,8 +768,8 @@ TEST(session_errors, overflow) {
     const auto at = [](const std::string& answer) {
         return play_whole({a_letter()}, {greeting, {"EHLO me.example", answer}});
     };
-    EXPECT_EQ(at(long_line), strings{"session failed: overflow on input"});
-    EXPECT_EQ(at(many_lines + "250 x"), strings{"session failed: overflow on input"});
+    EXPECT_EQ(at(long_line), strings{"session failed with message: overflow on input"});
+    EXPECT_EQ(at(many_lines + "250 x"), strings{"session failed with message: overflow on input"});
     EXPECT_EQ(play_whole(
                   {a_letter()},
                   {greeting, {"EHLO me.example", long_line.substr(0, 4096)}, mail_from, rcpt_to, data, body}),
@@ -790,7 +791,7 @@ TEST(session_errors, replies_that_nobody_asked_for) {
     };
     const std::vector<exchange> script{greeting, ehlo, mail_from, rcpt_to, data, body};
     const std::string why = "smtp error: unexpected response: extra";
-    EXPECT_EQ(after(script, 0, "250 extra"), strings{"session failed: " + why});
+    EXPECT_EQ(after(script, 0, "250 extra"), strings{"session failed with message: " + why});
     EXPECT_EQ(after(script, 1, "250 extra"), strings{"session failed: " + why});
     EXPECT_EQ(after(script, 2, "250-extra\r\n250 x"), strings{"session failed with message: " + why + "\nx"});
     EXPECT_EQ(after(script, 3, "354 extra"), strings{"session failed with message: " + why});

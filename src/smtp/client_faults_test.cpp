@@ -187,7 +187,7 @@ strings expected(step_kind kind, const fault_kind& fault, std::size_t before, co
     const bool in_hand = kind != step_kind::greeting && kind != step_kind::ehlo;
     strings events(fine.begin(), fine.begin() + static_cast<std::ptrdiff_t>(before));
     const auto session = [&](const std::string& why) {
-        events.push_back((in_hand ? "session failed with message: " : "session failed: ") + why);
+        events.push_back("session failed with message: " + why);
         return events;
     };
     const std::string text = fault.what.text;
