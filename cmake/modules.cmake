@@ -5,6 +5,8 @@
 
 add_library(er_flags INTERFACE)
 target_compile_options(er_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wold-style-cast)
+# g++ 12 takes the operator delete of Asio's coroutine frames, when inlined, for a mismatch with their operator new.
+target_compile_options(er_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
 target_compile_definitions(er_flags INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
   EMAILRELAY_VERSION="${PROJECT_VERSION}" EMAILRELAY_SPOOL_DIR="${EMAILRELAY_SPOOL_DIR}")

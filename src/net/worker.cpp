@@ -20,12 +20,13 @@ namespace net {
 
 namespace asio = boost::asio;
 
-// The context goes first at the end: it destroys suspended frames, which may still give buffers back.
+// At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers back. The
+// resolver goes before the context, which its timer and descriptors belong to.
 struct worker::impl {
     buffer_pool buffers;
-    std::unique_ptr<resolver> names;
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+    std::unique_ptr<resolver> names;
 };
 
 worker::worker() : impl_(std::make_unique<impl>()) {}

@@ -8,8 +8,8 @@ namespace os {
 
 struct calendar {
     int year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0;
-    int weekday = 4;     // 0 is Sunday
-    int utc_offset = 0;  // minutes east of Greenwich
+    int weekday = 4;    // 0 is Sunday
+    int utc_offset = 0; // minutes east of Greenwich
     int millisecond = 0;
 };
 

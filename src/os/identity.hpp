@@ -1,8 +1,9 @@
 // Who the process is (spec/process-and-logging.md section 4, spec/spool.md section 7, design.md section 5).
 //
-// Started as root with --user=U: the effective ids become U's, supplementary groups go, root stays as the real uid.
-// That is done once, before there are threads. From then on privilege is a matter of single threads: file threads
-// work with root's file-system uid (files become root:<group of U>), network threads never do.
+// Started as root with --user=U: the effective ids become U's, supplementary groups go, root stays as the
+// real uid. That is done once, before there are threads. From then on privilege is a matter of single
+// threads: file threads work with root's file-system uid (files become root:<group of U>), network threads
+// never do.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,15 +12,15 @@
 
 namespace os {
 
-// Adopts `user` when the effective uid is 0 and user is not "root"; else does nothing. Before any thread exists.
-// Error: "no such user: X".
+// Adopts `user` when the effective uid is 0 and user is not "root"; else does nothing. Before any thread
+// exists. Error: "no such user: X".
 base::result<void> adopt_user(const std::string& user);
 
 // True if the process was started as root and has given that up.
 bool has_given_up_root();
 
-// Regains root for one scope on this thread alone: for binding sockets, pid file, log file, secrets. Not nestable
-// across threads; harmless when there is nothing to regain.
+// Regains root for one scope on this thread alone: for binding sockets, pid file, log file, secrets. Not
+// nestable across threads; harmless when there is nothing to regain.
 class root_scope {
 public:
     root_scope();

@@ -1,5 +1,5 @@
-// Linux keeps credentials, umask and capabilities per thread; glibc's wrappers spread them over all threads, so the
-// system calls are made directly.
+// Linux keeps credentials, umask and capabilities per thread; glibc's wrappers spread them over all threads,
+// so the system calls are made directly.
 #include "os/identity.hpp"
 
 #include <grp.h>

@@ -1,8 +1,8 @@
 // Where log lines go: stderr or a file, and syslog (spec/process-and-logging.md sections 2 and 3).
 //
-// write() formats the line and hands it to a thread; sessions never wait for a disk or for syslogd. The queue is
-// bounded: when it is full new lines are counted instead of kept, and one line says how many were
-// lost. stop() (and the destructor) writes all that is queued.
+// write() formats the line and hands it to a thread; sessions never wait for a disk or for syslogd. The queue
+// is bounded: when it is full new lines are counted instead of kept, and one line says how many were lost.
+// stop() (and the destructor) writes all that is queued.
 #pragma once
 
 #include "base/log.hpp"
@@ -39,7 +39,8 @@ public:
     // Opens file and syslog. Error: "cannot open log file: X".
     base::result<void> open();
 
-    // Starts the thread. Until then, and after stop(), lines are written at once by the caller: start-up, a fork.
+    // Starts the thread. Until then, and after stop(), lines are written at once by the caller: start-up, a
+    // fork.
     void start();
     void stop();
 

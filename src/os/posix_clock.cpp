@@ -23,8 +23,8 @@ calendar local_now() {
 }
 
 std::string log_timestamp(const calendar& t) {
-    return fmt::format("{:04}{:02}{:02}.{:02}{:02}{:02}.{:03}", t.year, t.month, t.day, t.hour, t.minute, t.second,
-                       t.millisecond);
+    return fmt::format("{:04}{:02}{:02}.{:02}{:02}{:02}.{:03}", t.year, t.month, t.day, t.hour, t.minute,
+                       t.second, t.millisecond);
 }
 
 std::int64_t seconds_now() {

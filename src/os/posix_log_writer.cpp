@@ -30,9 +30,12 @@ int syslog_facility(const std::string& name) {
 
 int syslog_priority(base::severity level) {
     switch (level) {
-    case base::severity::error: return LOG_ERR;
-    case base::severity::warning: return LOG_WARNING;
-    default: return LOG_INFO;
+    case base::severity::error:
+        return LOG_ERR;
+    case base::severity::warning:
+        return LOG_WARNING;
+    default:
+        return LOG_INFO;
     }
 }
 
@@ -126,8 +129,8 @@ bool log_writer::wants(base::severity level, base::detail amount) const noexcept
 void log_writer::write(base::severity level, const base::log_context& context, std::string_view text) {
     bool time = settings_.layout.time;
     entry line{level,
-               base::format_log_line(settings_.layout, time ? log_timestamp(local_now()) : std::string(), level,
-                                     context, text)};
+               base::format_log_line(settings_.layout, time ? log_timestamp(local_now()) : std::string(),
+                                     level, context, text)};
     if (threaded_) {
         std::lock_guard lock(mutex_);
         if (!stopping_) {
@@ -162,8 +165,8 @@ void log_writer::work() {
         for (const entry& line : batch)
             emit(line);
         if (lost > 0)
-            emit({base::severity::warning,
-                  settings_.layout.program + ": warning: log: " + std::to_string(lost) + " lines lost: too many at once"});
+            emit({base::severity::warning, settings_.layout.program + ": warning: log: " +
+                                               std::to_string(lost) + " lines lost: too many at once"});
         batch.clear();
     }
 }

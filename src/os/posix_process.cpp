@@ -6,11 +6,11 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <climits>
@@ -30,7 +30,8 @@ void point_at_dev_null(int fd, int flags) {
         ::close(null);
 }
 
-// Ends the original process with the code it is told; a pipe closed without a word means that the start failed.
+// Ends the original process with the code it is told; a pipe closed without a word means that the start
+// failed.
 [[noreturn]] void await_report(int pipe) {
     unsigned char code = 1;
     while (::read(pipe, &code, 1) < 0 && errno == EINTR)
@@ -100,13 +101,15 @@ base::result<void> pid_file::write(const std::string& path) {
         ::mkdir(directory.c_str(), 0777);
         ::umask(before);
     }
-    // Written beside and renamed: nobody reads half a number, and a symbolic link put there is replaced, not followed.
+    // Written beside and renamed: nobody reads half a number, and a symbolic link put there is replaced, not
+    // followed.
     std::string text = std::to_string(::getpid()) + "\n";
     std::string temporary = path + "." + std::to_string(::getpid()) + ".tmp";
     int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return base::last_error("cannot create pid file: " + path);
-    bool written = ::fchmod(fd, 0644) == 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+    bool written =
+        ::fchmod(fd, 0644) == 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
     int why = errno;
     ::close(fd);
     if (written && ::rename(temporary.c_str(), path.c_str()) == 0) {
@@ -149,7 +152,7 @@ std::size_t raise_descriptor_limit() {
 }
 
 bool is_ignored(int signal) {
-    struct sigaction now{};
+    struct sigaction now {};
     return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
@@ -197,7 +200,7 @@ base::result<std::string> read_file(const std::string& path) {
 }
 
 file_kind look_at(const std::string& path) {
-    struct stat found{};
+    struct stat found {};
     if (::stat(path.c_str(), &found) != 0)
         return file_kind::missing;
     return S_ISDIR(found.st_mode) ? file_kind::directory : file_kind::file;

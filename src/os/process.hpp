@@ -1,4 +1,5 @@
-// The life of the process: into the background, pid file, standard streams (spec/process-and-logging.md section 1).
+// The life of the process: into the background, pid file, standard streams (spec/process-and-logging.md
+// section 1).
 #pragma once
 
 #include "base/result.hpp"
@@ -7,9 +8,9 @@
 
 namespace os {
 
-// Goes into the background: two forks, a session of its own, cwd "/". enter() returns in the grandchild only. The
-// original process waits there until it is told how the start went and exits with that code, so that the starting
-// shell sees what went wrong. Before any thread exists.
+// Goes into the background: two forks, a session of its own, cwd "/". enter() returns in the grandchild only.
+// The original process waits there until it is told how the start went and exits with that code, so that the
+// starting shell sees what went wrong. Before any thread exists.
 class background {
 public:
     background() = default;
@@ -29,8 +30,8 @@ private:
 void close_stderr();
 void close_stdin_and_stdout();
 
-// One line with our pid, mode 0644, made with regained privilege; its parent directory is made if missing (one
-// level). Removed at the end if it still holds our pid.
+// One line with our pid, mode 0644, made with regained privilege; its parent directory is made if missing
+// (one level). Removed at the end if it still holds our pid.
 class pid_file {
 public:
     pid_file() = default;

@@ -1,7 +1,7 @@
 // A few threads for work that blocks: files, flushes, account lookups.
 //
-// Jobs run in the order they were posted, several at once. A job must not throw. Threads call `prepare` once before
-// their first job (own umask, file-system identity: os/identity.hpp).
+// Jobs run in the order they were posted, several at once. A job must not throw. Threads call `prepare` once
+// before their first job (own umask, file-system identity: os/identity.hpp).
 #pragma once
 
 #include <condition_variable>

@@ -1,0 +1,291 @@
+#include "net/connector.hpp"
+#include "net/listener.hpp"
+#include "net/resolver.hpp"
+#include "net/worker.hpp"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+class lines_kept final : public base::log_sink {
+public:
+    bool wants(base::severity, base::detail) const noexcept override { return true; }
+    void write(base::severity, const base::log_context&, std::string_view text) override {
+        lines.emplace_back(text);
+    }
+    std::vector<std::string> lines;
+};
+
+// Runs a coroutine on the first worker to its end.
+class network : public testing::Test {
+protected:
+    explicit network(std::size_t threads = 2) : workers(threads) {}
+    ~network() override { workers.stop(); }
+
+    void run(net::awaitable<void> what) {
+        auto whole = [](net::worker_group& w, net::awaitable<void> inner) -> net::awaitable<void> {
+            co_await std::move(inner);
+            w[0].stop();
+        };
+        net::spawn(workers[0], whole(workers, std::move(what)), log, "test");
+        workers.start();
+        workers[0].run();
+        for (const std::string& line : kept.lines)
+            ADD_FAILURE() << line;
+    }
+
+    lines_kept kept;
+    base::logger log{kept};
+    net::worker_group workers;
+};
+
+net::awaitable<void> echo(net::worker& on, net::stream peer) {
+    for (;;) {
+        auto ready = co_await peer.readable();
+        if (ready.has_error())
+            co_return;
+        auto buffer = on.buffers().take();
+        auto n = peer.read_now(buffer.bytes());
+        if (n.has_error())
+            co_return;
+        auto written = co_await peer.write({buffer.bytes().data(), *n});
+        if (written.has_error())
+            co_return;
+    }
+}
+
+net::awaitable<std::string> read_all_of(net::stream& from, std::size_t size) {
+    std::string text;
+    char buffer[4096];
+    while (text.size() < size) {
+        auto ready = co_await from.readable();
+        if (ready.has_error())
+            break;
+        auto n = from.read_now(buffer);
+        if (n.has_error())
+            break;
+        text.append(buffer, *n);
+    }
+    co_return text;
+}
+
+std::string temporary_socket() {
+    char name[] = "/tmp/net_test.XXXXXX";
+    return std::string(::mkdtemp(name)) + "/socket";
+}
+
+} // namespace
+
+namespace {
+
+net::awaitable<void> write_all(net::stream& to, const std::string& text) {
+    auto written = co_await to.write(text);
+    EXPECT_TRUE(written.has_value());
+}
+
+net::awaitable<void> expect_echo(net::worker& on, net::target to, const std::string& text, base::logger log) {
+    net::connector connector(on, std::nullopt);
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_value());
+    if (!stream)
+        co_return;
+    stream->deadline(steady_clock::now() + seconds(20));
+    net::spawn(on, write_all(*stream, text), log,
+               "writer"); // beside the reader: neither side can hold it all
+    std::string back = co_await read_all_of(*stream, text.size());
+    EXPECT_TRUE(back == text);
+}
+
+} // namespace
+
+TEST_F(network, what_is_sent_comes_back_over_tcp) {
+    auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
+    ASSERT_TRUE(listener.has_value());
+    listener->accept(
+        workers,
+        [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); }, log);
+    std::string text(3'000'000, 'x'); // more than the socket buffers hold
+    run(expect_echo(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}, text, log));
+}
+
+TEST_F(network, what_is_sent_comes_back_over_a_unix_socket_whose_file_goes_with_the_listener) {
+    std::string path = temporary_socket();
+    {
+        auto listener = net::listener::open(workers[0], path, 0);
+        ASSERT_TRUE(listener.has_value());
+        EXPECT_EQ(listener->local().display(), path);
+        listener->accept(
+            workers,
+            [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); },
+            log);
+        std::string text(3'000'000, 'x');
+        run(expect_echo(workers[0], {path, "", ""}, text, log));
+        EXPECT_EQ(::access(path.c_str(), F_OK), 0);
+    }
+    EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+TEST_F(network, listening_twice_on_one_port_is_an_error) {
+    auto first = net::listener::open(workers[0], "127.0.0.1", 0);
+    ASSERT_TRUE(first.has_value());
+    auto second = net::listener::open(workers[0], "127.0.0.1", first->local().port);
+    ASSERT_TRUE(second.has_error());
+    EXPECT_EQ(second.error().message(), "socket bind error: address already in use");
+}
+
+TEST_F(network, addresses_that_are_none_are_named) {
+    auto error_of = [this](const char* address) {
+        return net::listener::open(workers[0], address, 0).error().message();
+    };
+    EXPECT_EQ(error_of("foo/bar"), "invalid address or interface name: foo/bar");
+    EXPECT_EQ(error_of("1.2.3"), "invalid address or interface name: 1.2.3");
+    EXPECT_EQ(error_of("fd#x"), "socket error: no bound address on fd x");
+    EXPECT_EQ(error_of("fd#999"), "socket error: no bound address on fd 999");
+    EXPECT_EQ(error_of(("/" + std::string(200, 'x')).c_str()),
+              "address error: unix-domain socket path is too long: /" + std::string(200, 'x'));
+}
+
+TEST_F(network, brackets_around_ipv6_are_fine) {
+    auto listener = net::listener::open(workers[0], "[::1]", 0);
+    ASSERT_TRUE(listener.has_value());
+    EXPECT_TRUE(listener->local().ipv6);
+}
+
+namespace {
+
+net::awaitable<void> expect_timeout(net::worker& on, net::target to) {
+    net::connector connector(on, std::nullopt);
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_value());
+    auto begin = steady_clock::now();
+    // Moved on while waiting, as a session does at each read; the last one counts.
+    stream->deadline(begin + seconds(60));
+    stream->deadline(begin + milliseconds(50));
+    auto ready = co_await stream->readable();
+    EXPECT_TRUE(ready.has_error() && net::stream::is_timeout(ready.error()));
+    EXPECT_GE(steady_clock::now() - begin, milliseconds(50));
+    stream->deadline(steady_clock::now() + seconds(60)); // afterwards it can be used again
+    auto written = co_await stream->write("x");
+    EXPECT_TRUE(written.has_value());
+}
+
+net::awaitable<void> expect_interrupt(net::worker& on, net::target to) {
+    net::connector connector(on, std::nullopt);
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_value());
+    stream->interrupt();
+    auto ready = co_await stream->readable();
+    EXPECT_TRUE(ready.has_error() && net::stream::is_interrupt(ready.error()));
+    net::stream* waiting = &*stream;
+    on.post([waiting] { waiting->interrupt(); });
+    ready = co_await stream->readable();
+    EXPECT_TRUE(ready.has_error() && net::stream::is_interrupt(ready.error()));
+}
+
+net::awaitable<void> hold(net::stream peer) {
+    auto ready = co_await peer.readable();
+    (void)ready.has_error();
+}
+
+} // namespace
+
+TEST_F(network, a_deadline_ends_a_wait) {
+    auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
+    ASSERT_TRUE(listener.has_value());
+    listener->accept(
+        workers, [this](net::worker& on, net::stream s) { net::spawn(on, hold(std::move(s)), log, "hold"); },
+        log);
+    run(expect_timeout(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
+}
+
+TEST_F(network, an_interrupt_ends_a_wait_or_the_next_one) {
+    auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
+    ASSERT_TRUE(listener.has_value());
+    listener->accept(
+        workers, [this](net::worker& on, net::stream s) { net::spawn(on, hold(std::move(s)), log, "hold"); },
+        log);
+    run(expect_interrupt(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
+}
+
+namespace {
+
+net::awaitable<void> expect_error(net::worker& on, net::target to, std::optional<net::local_interface> from,
+                                  std::string text) {
+    net::connector connector(on, std::move(from));
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_error());
+    if (stream.has_error()) {
+        EXPECT_TRUE(stream.error().message().starts_with(text)) << stream.error().message();
+    }
+}
+
+} // namespace
+
+TEST_F(network, refused_connections_say_where) {
+    std::string port;
+    {
+        auto listener = net::listener::open(workers[0], "127.0.0.1", 0); // a port that nobody listens on
+        ASSERT_TRUE(listener.has_value());
+        port = std::to_string(listener->local().port);
+    }
+    run(expect_error(workers[0], {"", "127.0.0.1", port}, std::nullopt,
+                     "connect failure: cannot connect to 127.0.0.1:" + port));
+}
+
+TEST_F(network, a_missing_unix_socket_says_why) {
+    run(expect_error(workers[0], {"/nonexistent/socket", "", ""}, std::nullopt,
+                     "connect failure: cannot connect to /nonexistent/socket: no such file or directory"));
+}
+
+TEST_F(network, a_literal_of_the_other_family_is_no_host) {
+    run(expect_error(workers[0], {"", "::1", "25"}, net::local_interface{"0.0.0.0", 0, false},
+                     "dns error: no such ipv4 host: \"::1\" ("));
+}
+
+TEST_F(network, an_address_that_is_not_ours_cannot_be_bound) {
+    run(expect_error(workers[0], {"", "127.0.0.1", "25"}, net::local_interface{"192.0.2.1", 0, false},
+                     "socket bind error: "));
+}
+
+namespace {
+
+net::awaitable<void> expect_localhost(net::worker& on, std::string service, std::uint16_t port) {
+    auto found = co_await on.names().look_up("localhost", std::move(service), net::address_family::ipv4,
+                                             steady_clock::now() + seconds(5));
+    EXPECT_TRUE(found.has_value());
+    if (found) {
+        EXPECT_EQ(found->front().address, "127.0.0.1");
+        EXPECT_EQ(found->front().port, port);
+    }
+}
+
+} // namespace
+
+TEST_F(network, names_of_the_hosts_file_and_services_are_known) {
+    run(expect_localhost(workers[0], "smtp", 25));
+}
+
+TEST(local_interface, forms) {
+    auto shown = [](const char* text) -> std::string {
+        auto parsed = net::parse_local_interface(text);
+        return parsed ? parsed->address + " " + std::to_string(parsed->port) : parsed.error().message();
+    };
+    EXPECT_EQ(shown("1.2.3.4"), "1.2.3.4 0");
+    EXPECT_EQ(shown("1.2.3.4:99"), "1.2.3.4 99");
+    EXPECT_EQ(shown("0.0.0.0"), "0.0.0.0 0");
+    EXPECT_EQ(shown("::"), ":: 0");
+    EXPECT_EQ(shown("[::1]:99"), "::1 99");
+    EXPECT_EQ(shown("::1.99"), "::1 99");
+    EXPECT_EQ(shown("example.com"), "address error: invalid network address: example.com");
+    EXPECT_EQ(shown("1.2.3.4:65536"), "address error: invalid network address: 1.2.3.4:65536");
+}

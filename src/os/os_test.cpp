@@ -1,0 +1,176 @@
+#include "os/log_writer.hpp"
+#include "os/process.hpp"
+#include "os/worker_pool.hpp"
+
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+namespace {
+
+class folder {
+public:
+    folder() {
+        char name[] = "/tmp/os_test.XXXXXX";
+        path_ = ::mkdtemp(name);
+    }
+    ~folder() { std::system(("rm -rf " + path_).c_str()); }
+    std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+private:
+    std::string path_;
+};
+
+std::string text_of(const std::string& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+os::log_settings to_file(const std::string& path) {
+    os::log_settings s;
+    s.enabled = true;
+    s.file = path;
+    return s;
+}
+
+} // namespace
+
+TEST(worker_pool, runs_all_that_was_posted_before_it_stops) {
+    std::atomic<int> ran = 0;
+    std::atomic<int> prepared = 0;
+    {
+        os::worker_pool pool("test", 3, [&] { ++prepared; });
+        for (int i = 0; i < 1000; ++i)
+            ASSERT_TRUE(pool.post([&] { ++ran; }));
+    }
+    EXPECT_EQ(ran, 1000);
+    EXPECT_EQ(prepared, 3);
+}
+
+TEST(worker_pool, refuses_jobs_after_stop) {
+    os::worker_pool pool("test", 1);
+    pool.stop();
+    EXPECT_FALSE(pool.post([] { FAIL() << "must not run"; }));
+}
+
+TEST(log_writer, loses_nothing_on_an_orderly_stop_and_keeps_each_threads_order) {
+    folder f;
+    constexpr int lines = 2000;
+    {
+        os::log_writer log(to_file(f / "log"));
+        ASSERT_TRUE(log.open());
+        log.start();
+        auto write = [&log](char name) {
+            base::logger out(log);
+            for (int i = 0; i < lines; ++i)
+                out.summary("{} {}", name, i);
+        };
+        std::thread a(write, 'a'), b(write, 'b');
+        a.join();
+        b.join();
+    }
+    std::ifstream in(f / "log");
+    std::string line;
+    int next[2] = {0, 0};
+    while (std::getline(in, line)) {
+        ASSERT_TRUE(line.starts_with("emailrelay: info: ")) << line;
+        int& expected = next[line[18] == 'a' ? 0 : 1];
+        EXPECT_EQ(std::stoi(line.substr(20)), expected++);
+    }
+    EXPECT_EQ(next[0], lines);
+    EXPECT_EQ(next[1], lines);
+}
+
+TEST(log_writer, detail_decides_about_info_lines_only) {
+    os::log_settings s;
+    s.enabled = true;
+    os::log_writer terse(s);
+    EXPECT_TRUE(terse.wants(base::severity::info, base::detail::summary));
+    EXPECT_FALSE(terse.wants(base::severity::info, base::detail::verbose));
+    EXPECT_TRUE(terse.wants(base::severity::warning, base::detail::summary));
+    s.verbose = 1;
+    os::log_writer verbose(s);
+    EXPECT_TRUE(verbose.wants(base::severity::info, base::detail::verbose));
+    EXPECT_FALSE(verbose.wants(base::severity::info, base::detail::extra));
+    s.enabled = false;
+    os::log_writer off(s);
+    EXPECT_FALSE(off.wants(base::severity::error, base::detail::summary));
+}
+
+TEST(log_writer, file_is_made_for_the_group_and_appended_to) {
+    folder f;
+    std::ofstream(f / "old") << "kept\n";
+    for (const char* name : {"new", "old"}) {
+        os::log_writer log(to_file(f / name));
+        ASSERT_TRUE(log.open());
+        base::logger(log).warning("x");
+    }
+    struct stat made {};
+    ASSERT_EQ(::stat((f / "new").c_str(), &made), 0);
+    EXPECT_EQ(made.st_mode & 0777, 0660U);
+    EXPECT_EQ(text_of(f / "old"), "kept\nemailrelay: warning: x\n");
+}
+
+TEST(log_writer, date_and_hour_in_the_file_name_are_replaced) {
+    folder f;
+    os::log_writer log(to_file(f / "log.%d.%h"));
+    ASSERT_TRUE(log.open());
+    base::logger(log).warning("x");
+    EXPECT_EQ(
+        std::system(("ls " + (f / "log") + ".[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9].[0-9][0-9] >/dev/null")
+                        .c_str()),
+        0);
+}
+
+TEST(log_writer, a_file_that_cannot_be_opened_is_named) {
+    os::log_writer log(to_file("/nonexistent/log"));
+    auto opened = log.open();
+    ASSERT_TRUE(opened.has_error());
+    EXPECT_EQ(opened.error().message(), "cannot open log file: /nonexistent/log: no such file or directory");
+}
+
+TEST(pid_file, is_written_with_its_directory_and_removed) {
+    folder f;
+    {
+        os::pid_file file;
+        ASSERT_TRUE(file.write(f / "run/x.pid"));
+        EXPECT_EQ(text_of(f / "run/x.pid"), std::to_string(::getpid()) + "\n");
+        struct stat made {};
+        ASSERT_EQ(::stat((f / "run/x.pid").c_str(), &made), 0);
+        EXPECT_EQ(made.st_mode & 0777, 0644U);
+    }
+    EXPECT_EQ(os::look_at(f / "run/x.pid"), os::file_kind::missing);
+}
+
+TEST(pid_file, of_somebody_else_is_left_alone) {
+    folder f;
+    {
+        os::pid_file file;
+        ASSERT_TRUE(file.write(f / "x.pid"));
+        std::ofstream(f / "x.pid") << "1\n";
+    }
+    EXPECT_EQ(text_of(f / "x.pid"), "1\n");
+}
+
+TEST(pid_file, replaces_a_symbolic_link_instead_of_following_it) {
+    folder f;
+    std::ofstream(f / "victim") << "precious\n";
+    ASSERT_EQ(::symlink((f / "victim").c_str(), (f / "x.pid").c_str()), 0);
+    os::pid_file file;
+    ASSERT_TRUE(file.write(f / "x.pid"));
+    EXPECT_EQ(text_of(f / "victim"), "precious\n");
+}
+
+TEST(process, reading_a_missing_file_says_so) {
+    auto text = os::read_file("/nonexistent");
+    ASSERT_TRUE(text.has_error());
+    EXPECT_EQ(text.error().message(), "open /nonexistent: no such file or directory");
+}
