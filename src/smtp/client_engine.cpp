@@ -81,9 +81,10 @@ struct client_engine::impl {
     };
 
     impl(const client_settings& s, base::logger l)
-        : settings(s), log(std::move(l)), replies(s.max_reply_line, s.max_reply_lines) {}
+        : settings_(s), log_(std::move(l)), replies_(s.max_reply_line, s.max_reply_lines) {}
 
     client_action next();
+    std::size_t next_piece() const;
     bool take_reply();
     void on_reply(const reply_type& reply);
     void on_ehlo(const reply_type& reply);
@@ -113,92 +114,103 @@ struct client_engine::impl {
     void say(std::string_view line);
     void log_received(std::string_view line) const;
 
-    client_settings settings;
-    base::logger log;
-    reply_parser replies;
-    std::string out;
-    state now = state::greeting;
-    bool greeting_due = true;          // it may still come, although EHLO has been sent
-    bool was_ready = false;            // the session has started
-    bool reading = false;              // the driver has been asked for the reply that is due
-    std::optional<std::string> closed; // why nothing more will come
-    extensions peer;
-    bool warned_eight_bit = false;
+    client_settings settings_;
+    base::logger log_;
 
-    // The message in hand; `outcome` is what became of it, until next() has said so.
-    const mail::envelope* message = nullptr;
-    std::optional<message_done> outcome;
-    bool binary = false;      // by BDAT
-    std::size_t asked = 0;    // recipients sent in RCPT
-    std::size_t answered = 0; // ... and answered
-    std::vector<std::string> refused;
-    int refused_code = 0; // of the last refused recipient
-    content_encoder encoder;
-    std::uint64_t size_left = 0;  // content not yet announced in a BDAT
-    std::uint64_t chunk_left = 0; // content of this BDAT
+    // session
+    state state_ = state::greeting;
+    extensions peer_;
+    bool greeting_due_ = true; // it may still come, although EHLO has been sent
+    bool was_ready_ = false;   // the session has started
+    bool warned_eight_bit_ = false;
+    std::string failure_;
+    bool failed_in_hand_ = false;
 
-    std::string failure;
-    bool failed_in_hand = false;
+    // message
+    struct in_hand {
+        const mail::envelope* envelope = nullptr; // null: no message
+        bool binary = false;                      // by BDAT
+        std::size_t asked = 0;                    // recipients sent in RCPT
+        std::size_t answered = 0;                 // ... and answered
+        std::vector<std::string> refused;
+        int refused_code = 0; // of the last refused recipient
+        content_encoder encoder;
+        std::uint64_t size_left = 0;  // content not yet announced in a BDAT
+        std::uint64_t chunk_left = 0; // content of this BDAT
+    };
+    in_hand message_;
+    std::optional<message_done> outcome_; // what became of it, until next() has said so
+
+    // in and out
+    reply_parser replies_;
+    bool reading_ = false;              // the driver has been asked for the reply that is due
+    std::optional<std::string> closed_; // why nothing more will come
+    std::string output_;
 };
 
 // ---- what comes next
 
 client_action client_engine::impl::next() {
     for (;;) {
-        if (outcome && (now == state::ready || now == state::failed)) {
-            message_done done = std::move(*outcome);
-            outcome.reset();
-            message = nullptr;
+        if (outcome_ && (state_ == state::ready || state_ == state::failed)) {
+            message_done done = std::move(*outcome_);
+            outcome_.reset();
+            message_ = {};
             return done;
         }
-        switch (now) {
+        switch (state_) {
         case state::failed:
-            return session_failed{failure, failed_in_hand};
+            return session_failed{failure_, failed_in_hand_};
         case state::over:
             return session_over{};
         case state::ready:
             if (!quiet())
                 break;
-            if (!closed)
+            if (!closed_)
                 return session_ready{};
-            fail(*closed);
+            fail(*closed_);
             break;
         case state::content:
         case state::chunk:
-            if (!closed)
-                return read_content{now == state::content ? content_piece
-                                                          : static_cast<std::size_t>(std::min<std::uint64_t>(
-                                                                chunk_left, content_piece))};
-            fail(*closed);
+            if (!closed_)
+                return read_content{next_piece()};
+            fail(*closed_);
             break;
         default:
             if (take_reply())
                 break;
-            return read_reply{now == state::greeting ? read_reply::wait::greeting : read_reply::wait::reply,
-                              std::exchange(reading, true)};
+            return read_reply{state_ == state::greeting ? read_reply::wait::greeting
+                                                        : read_reply::wait::reply,
+                              std::exchange(reading_, true)};
         }
     }
+}
+
+std::size_t client_engine::impl::next_piece() const {
+    if (state_ == state::content)
+        return content_piece;
+    return static_cast<std::size_t>(std::min<std::uint64_t>(message_.chunk_left, content_piece));
 }
 
 // False when more octets are needed.
 bool client_engine::impl::take_reply() {
     for (;;) {
-        switch (replies.next()) {
+        switch (replies_.next()) {
         case reply_parser::event::nothing:
-            if (!closed)
+            if (!closed_)
                 return false;
-            fail(*closed);
+            fail(*closed_);
             return true;
         case reply_parser::event::line:
-            log_received(replies.line());
+            log_received(replies_.line());
             break;
         case reply_parser::event::reply:
-            log_received(replies.line());
-            reading = false;
-            on_reply(replies.last_reply());
+            log_received(replies_.line());
+            reading_ = false;
+            on_reply(replies_.last_reply());
             return true;
         case reply_parser::event::invalid:
-            log_received(replies.line());
+            log_received(replies_.line());
             fail("smtp error: invalid response");
             return true;
         case reply_parser::event::overflow:
@@ -210,15 +222,15 @@ bool client_engine::impl::take_reply() {
 
 void client_engine::impl::on_reply(const reply_type& reply) {
     if (reply.code == 421) { // the peer is about to close, whatever was asked (RFC 5321 section 3.8)
-        if (message != nullptr && !outcome)
-            outcome = refusal(reply);
+        if (message_.envelope != nullptr && !outcome_)
+            outcome_ = refusal(reply);
         return unexpected(reply.text());
     }
-    switch (now) {
+    switch (state_) {
     case state::greeting:
         if (reply.code != 220)
             return unexpected(reply.text());
-        greeting_due = false;
+        greeting_due_ = false;
         return say_ehlo();
     case state::ehlo:
     case state::helo:
@@ -239,7 +251,7 @@ void client_engine::impl::on_reply(const reply_type& reply) {
         // Without 250 the peer may still be within the transaction, and the next message would suffer for it.
         if (reply.code != 250)
             return unexpected(reply.text());
-        now = state::ready;
+        state_ = state::ready;
         return;
     case state::ready:
     case state::content:
@@ -255,103 +267,103 @@ void client_engine::impl::on_reply(const reply_type& reply) {
 void client_engine::impl::say_ehlo() {
     if (!quiet())
         return;
-    peer = {};
-    say("EHLO " + settings.helo_name);
-    now = state::ehlo;
+    peer_ = {};
+    say("EHLO " + settings_.helo_name);
+    state_ = state::ehlo;
 }
 
 void client_engine::impl::on_ehlo(const reply_type& reply) {
-    if (reply.code == 220 && greeting_due) { // later than the prompt time-out, but here it is
-        greeting_due = false;
+    if (reply.code == 220 && greeting_due_) { // later than the prompt time-out, but here it is
+        greeting_due_ = false;
         return;
     }
     if (reply.code == 250) {
-        if (now == state::ehlo)
+        if (state_ == state::ehlo)
             std::for_each(reply.lines.begin() + 1, reply.lines.end(),
-                          [this](const std::string& line) { peer.learn(line); });
-        greeting_due = false;
-        was_ready = true;
-        now = state::ready;
+                          [this](const std::string& line) { peer_.learn(line); });
+        greeting_due_ = false;
+        was_ready_ = true;
+        state_ = state::ready;
         return;
     }
     const bool not_known = reply.code == 500 || reply.code == 501 || reply.code == 502;
-    if (now == state::helo || !not_known)
+    if (state_ == state::helo || !not_known)
         return unexpected(reply.text());
     if (!quiet())
         return;
-    say("HELO " + settings.helo_name);
-    now = state::helo;
+    say("HELO " + settings_.helo_name);
+    state_ = state::helo;
 }
 
 // ---- one message
 
 void client_engine::impl::send(const mail::envelope& e, std::uint64_t size) {
-    assert(now == state::ready && !outcome);
-    if (now != state::ready || !quiet())
+    assert(state_ == state::ready && !outcome_);
+    if (state_ != state::ready || !quiet())
         return;
-    message = &e;
-    binary = e.content == mail::body_type::binary_mime && peer.binary_mime && peer.chunking;
-    asked = answered = 0;
-    refused.clear();
-    encoder = {};
-    size_left = size;
+    message_ = {};
+    message_.envelope = &e;
+    message_.binary = e.content == mail::body_type::binary_mime && peer_.binary_mime && peer_.chunking;
+    message_.size_left = size;
 
     if (const std::string_view why = obstacle(); !why.empty())
         return fail_message(why);
     say(mail_command());
-    now = state::mail;
-    if (settings.pipelining && peer.pipelining)
+    state_ = state::mail;
+    if (settings_.pipelining && peer_.pipelining)
         say_recipients();
 }
 
 // Why the message cannot be sent to this peer; empty if it can (spec/smtp-client.md section 7.2).
 std::string_view client_engine::impl::obstacle() {
-    if (message->to_remote.empty())
+    const mail::envelope& e = *message_.envelope;
+    if (e.to_remote.empty())
         return "no remote recipients";
-    if (breaks_line(message->from) || std::ranges::any_of(message->to_remote, breaks_line))
+    if (breaks_line(e.from) || std::ranges::any_of(e.to_remote, breaks_line))
         return "invalid address in envelope";
 
-    if (message->content == mail::body_type::eight_bit && !peer.eight_bit_mime) {
-        if (settings.eightbit_strict)
+    if (e.content == mail::body_type::eight_bit && !peer_.eight_bit_mime) {
+        if (settings_.eightbit_strict)
             return "cannot send 8-bit message to 7-bit server";
-        if (!std::exchange(warned_eight_bit, true))
-            log.warning("sending 8-bit message to 7-bit server");
+        if (!std::exchange(warned_eight_bit_, true))
+            log_.warning("sending 8-bit message to 7-bit server");
     }
-    if (message->content == mail::body_type::binary_mime && !binary) {
-        if (settings.binarymime_strict)
+    if (e.content == mail::body_type::binary_mime && !message_.binary) {
+        if (settings_.binarymime_strict)
             return "cannot send binarymime message to a non-chunking server";
-        log.warning("sending binarymime message to a non-chunking server");
+        log_.warning("sending binarymime message to a non-chunking server");
     }
-    if (message->utf8_mailboxes && !peer.smtp_utf8) {
-        if (settings.smtputf8_strict)
+    if (e.utf8_mailboxes && !peer_.smtp_utf8) {
+        if (settings_.smtputf8_strict)
             return "cannot send utf8 message to non-smtputf8 server";
-        log.warning("sending utf8 message to non-smtputf8 server");
+        log_.warning("sending utf8 message to non-smtputf8 server");
     }
     return {};
 }
 
 std::string client_engine::impl::mail_command() const {
-    std::string line = "MAIL FROM:<" + message->from + ">";
-    if (peer.eight_bit_mime && message->content == mail::body_type::seven_bit)
+    const mail::envelope& e = *message_.envelope;
+    std::string line = "MAIL FROM:<" + e.from + ">";
+    if (peer_.eight_bit_mime && e.content == mail::body_type::seven_bit)
         line += " BODY=7BIT";
-    if (peer.eight_bit_mime && message->content == mail::body_type::eight_bit)
+    if (peer_.eight_bit_mime && e.content == mail::body_type::eight_bit)
         line += " BODY=8BITMIME";
-    if (binary)
+    if (message_.binary)
         line += " BODY=BINARYMIME";
-    if (peer.smtp_utf8 && message->utf8_mailboxes)
+    if (peer_.smtp_utf8 && e.utf8_mailboxes)
         line += " SMTPUTF8";
     return line;
 }
 
 void client_engine::impl::on_mail(const reply_type& reply) {
-    const bool pipelined = asked > 0;
+    const bool pipelined = message_.asked > 0;
     if (reply.code == 250) {
-        now = state::rcpt;
+        state_ = state::rcpt;
         if (!pipelined)
             say_recipients();
     } else if (reply.refusal()) {
-        outcome = refusal(reply);
-        now = pipelined ? state::drain : state::ready;
+        outcome_ = refusal(reply);
+        state_ = pipelined ? state::drain : state::ready;
     } else {
         unexpected(reply.text());
     }
@@ -361,49 +373,51 @@ void client_engine::impl::on_mail(const reply_type& reply) {
 void client_engine::impl::say_recipients() {
     if (!quiet())
         return;
-    const bool pipelined = settings.pipelining && peer.pipelining;
-    const std::size_t limit = asked + (pipelined ? pipelined_recipients : 1);
+    const bool pipelined = settings_.pipelining && peer_.pipelining;
+    const std::size_t limit = message_.asked + (pipelined ? pipelined_recipients : 1);
     do {
-        say("RCPT TO:<" + message->to_remote[asked++] + ">");
-    } while (asked < std::min(limit, message->to_remote.size()) && out.size() < pipelined_octets);
+        say("RCPT TO:<" + message_.envelope->to_remote[message_.asked++] + ">");
+    } while (message_.asked < std::min(limit, message_.envelope->to_remote.size()) &&
+             output_.size() < pipelined_octets);
 }
 
 void client_engine::impl::on_rcpt(const reply_type& reply) {
     if (reply.refusal()) {
-        refused.push_back(message->to_remote[answered]);
-        refused_code = reply.code;
+        message_.refused.push_back(message_.envelope->to_remote[message_.answered]);
+        message_.refused_code = reply.code;
     }
-    ++answered;
-    if (answered < asked)
+    ++message_.answered;
+    if (message_.answered < message_.asked)
         return;
-    if (asked < message->to_remote.size())
+    if (message_.asked < message_.envelope->to_remote.size())
         return say_recipients();
     recipients_done();
 }
 
 void client_engine::impl::on_drain() {
-    if (++answered == asked)
-        now = state::ready;
+    if (++message_.answered == message_.asked)
+        state_ = state::ready;
 }
 
 // Spec/smtp-client.md section 7.4.
 void client_engine::impl::recipients_done() {
-    const bool all_refused = refused.size() == message->to_remote.size();
-    if (!refused.empty() && !settings.forward_to_some)
-        return refuse({message_done::result::refused, "one or more recipients rejected", refused_code, {}});
+    const bool all_refused = message_.refused.size() == message_.envelope->to_remote.size();
+    if (!message_.refused.empty() && !settings_.forward_to_some)
+        return refuse(
+            {message_done::result::refused, "one or more recipients rejected", message_.refused_code, {}});
     if (all_refused)
-        return refuse({message_done::result::refused, "all recipients rejected", refused_code, {}});
-    if (binary)
+        return refuse({message_done::result::refused, "all recipients rejected", message_.refused_code, {}});
+    if (message_.binary)
         return say_chunk();
     if (!quiet())
         return;
     say("DATA");
-    now = state::data;
+    state_ = state::data;
 }
 
 void client_engine::impl::on_data(const reply_type& reply) {
     if (reply.code == 354)
-        now = state::content;
+        state_ = state::content;
     else if (reply.refusal())
         refuse(refusal(reply));
     else
@@ -411,42 +425,43 @@ void client_engine::impl::on_data(const reply_type& reply) {
 }
 
 void client_engine::impl::content(std::span<const char> bytes, bool last) {
-    if (now == state::chunk)
+    if (state_ == state::chunk)
         return chunk_content(bytes, last);
-    assert(now == state::content);
-    if (now != state::content)
+    assert(state_ == state::content);
+    if (state_ != state::content)
         return;
-    encoder.encode(bytes, out);
+    message_.encoder.encode(bytes, output_);
     if (!last || !quiet()) // a reply that is there already is not an answer to the end of data
         return;
-    encoder.finish(out);
-    log.verbose("tx>>: [{} line(s) of content]", encoder.lines());
-    log.verbose("tx>>: \".\"");
-    now = state::final_reply;
+    message_.encoder.finish(output_);
+    log_.verbose("tx>>: [{} line(s) of content]", message_.encoder.lines());
+    log_.verbose("tx>>: \".\"");
+    state_ = state::final_reply;
 }
 
 // RFC 3030: the content goes as it is, its length first.
 void client_engine::impl::say_chunk() {
     if (!quiet())
         return;
-    chunk_left = std::min(size_left, bdat_chunk);
-    size_left -= chunk_left;
-    const std::string command = fmt::format("BDAT {}{}", chunk_left, size_left == 0 ? " LAST" : "");
-    out += command;
-    out += "\r\n";
-    log.verbose("tx>>: \"{}\" [{} bytes]", command, chunk_left);
-    now = chunk_left != 0 ? state::chunk : state::final_reply;
+    message_.chunk_left = std::min(message_.size_left, bdat_chunk);
+    message_.size_left -= message_.chunk_left;
+    const std::string command =
+        fmt::format("BDAT {}{}", message_.chunk_left, message_.size_left == 0 ? " LAST" : "");
+    output_ += command;
+    output_ += "\r\n";
+    log_.verbose("tx>>: \"{}\" [{} bytes]", command, message_.chunk_left);
+    state_ = message_.chunk_left != 0 ? state::chunk : state::final_reply;
 }
 
 void client_engine::impl::chunk_content(std::span<const char> bytes, bool last) {
-    assert(bytes.size() <= chunk_left);
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), chunk_left));
-    out.append(bytes.data(), size);
-    chunk_left -= size;
-    if (last && chunk_left + size_left > 0)
+    assert(bytes.size() <= message_.chunk_left);
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), message_.chunk_left));
+    output_.append(bytes.data(), size);
+    message_.chunk_left -= size;
+    if (last && message_.chunk_left + message_.size_left > 0)
         return fail("content is shorter than announced");
-    if (chunk_left == 0 && quiet())
-        now = size_left == 0 ? state::final_reply : state::chunk_reply;
+    if (message_.chunk_left == 0 && quiet())
+        state_ = message_.size_left == 0 ? state::final_reply : state::chunk_reply;
 }
 
 void client_engine::impl::on_chunk(const reply_type& reply) {
@@ -461,90 +476,90 @@ void client_engine::impl::on_chunk(const reply_type& reply) {
 void client_engine::impl::on_final(const reply_type& reply) {
     if (reply.code >= 200 && reply.code < 300)
         return delivered();
-    if (binary) // the transaction is not over after a refused BDAT (RFC 3030 section 2)
+    if (message_.binary) // the transaction is not over after a refused BDAT (RFC 3030 section 2)
         return refuse(refusal(reply));
-    outcome = refusal(reply);
-    now = state::ready;
+    outcome_ = refusal(reply);
+    state_ = state::ready;
 }
 
 // ---- what becomes of the message and the session
 
 void client_engine::impl::delivered() {
-    outcome.emplace();
-    if (!refused.empty()) {
-        outcome->what = message_done::result::sent_to_some;
-        outcome->reason = "one or more recipients rejected";
-        outcome->refused = std::move(refused);
-        log.warning("smtp client protocol: {}", outcome->reason);
+    outcome_.emplace();
+    if (!message_.refused.empty()) {
+        outcome_->what = message_done::result::sent_to_some;
+        outcome_->reason = "one or more recipients rejected";
+        outcome_->refused = std::move(message_.refused);
+        log_.warning("smtp client protocol: {}", outcome_->reason);
     }
-    now = state::ready;
+    state_ = state::ready;
 }
 
 // Refused within the transaction: it is abandoned, then the session is ready again.
 void client_engine::impl::refuse(message_done with) {
-    outcome = std::move(with);
+    outcome_ = std::move(with);
     if (!quiet())
         return;
     say("RSET");
-    now = state::reset;
+    state_ = state::reset;
 }
 
 // For a local reason, before anything was sent.
 void client_engine::impl::fail_message(std::string_view reason) {
-    log.warning("smtp client protocol: {}", reason);
-    outcome = message_done{message_done::result::failed, std::string(reason), std::nullopt, {}};
+    log_.warning("smtp client protocol: {}", reason);
+    outcome_ = message_done{message_done::result::failed, std::string(reason), std::nullopt, {}};
 }
 
 void client_engine::impl::fail(std::string reason) {
-    if (now == state::failed || now == state::over)
+    if (state_ == state::failed || state_ == state::over)
         return;
-    failure = std::move(reason);
-    failed_in_hand = !outcome && (message != nullptr || !was_ready);
-    out.clear();
-    now = state::failed;
+    failure_ = std::move(reason);
+    failed_in_hand_ = !outcome_ && (message_.envelope != nullptr || !was_ready_);
+    output_.clear();
+    state_ = state::failed;
 }
 
 void client_engine::impl::unexpected(std::string_view text) {
-    log.warning("client protocol: unexpected response [{}]", base::printable(text));
+    log_.warning("client protocol: unexpected response [{}]", base::printable(text));
     fail(fmt::format("smtp error: unexpected response: {}", text));
 }
 
 // Nothing has come that was not asked for; otherwise the session fails. To be asked before anything is said.
 bool client_engine::impl::quiet() {
-    if (greeting_due || replies.idle())
+    if (greeting_due_ || replies_.idle())
         return true;
     for (;;) {
-        switch (replies.next()) {
+        switch (replies_.next()) {
         case reply_parser::event::line:
-            log_received(replies.line());
+            log_received(replies_.line());
             break;
         case reply_parser::event::reply:
-            log_received(replies.line());
-            unexpected(replies.last_reply().text());
+            log_received(replies_.line());
+            unexpected(replies_.last_reply().text());
             return false;
         case reply_parser::event::overflow:
             fail("overflow on input");
             return false;
         case reply_parser::event::nothing:
-            unexpected(replies.rest());
+            unexpected(replies_.rest());
             return false;
         case reply_parser::event::invalid:
-            unexpected(replies.line());
+            unexpected(replies_.line());
             return false;
         }
     }
 }
 
 void client_engine::impl::say(std::string_view line) {
-    out += line;
-    out += "\r\n";
-    if (log.wants_verbose())
-        log.verbose("tx>>: \"{}\"", base::printable(line));
+    output_ += line;
+    output_ += "\r\n";
+    if (log_.wants_verbose())
+        log_.verbose("tx>>: \"{}\"", base::printable(line));
 }
 
 void client_engine::impl::log_received(std::string_view line) const {
-    if (log.wants_verbose())
-        log.verbose("rx<<: \"{}\"", base::printable(line));
+    if (log_.wants_verbose())
+        log_.verbose("rx<<: \"{}\"", base::printable(line));
 }
 
 // ---- the interface
@@ -556,7 +571,7 @@ client_engine::client_engine(client_engine&&) noexcept = default;
 client_engine& client_engine::operator=(client_engine&&) noexcept = default;
 
 void client_engine::feed(std::span<const char> bytes) {
-    impl_->replies.feed(bytes);
+    impl_->replies_.feed(bytes);
 }
 
 client_action client_engine::next() {
@@ -568,11 +583,11 @@ void client_engine::send(const mail::envelope& envelope, std::uint64_t content_s
 }
 
 void client_engine::quit() {
-    assert(impl_->now == impl::state::ready || impl_->now == impl::state::failed);
-    if (impl_->now != impl::state::ready)
+    assert(impl_->state_ == impl::state::ready || impl_->state_ == impl::state::failed);
+    if (impl_->state_ != impl::state::ready)
         return;
     impl_->say("QUIT");
-    impl_->now = impl::state::over;
+    impl_->state_ = impl::state::over;
 }
 
 void client_engine::content(std::span<const char> bytes, bool last) {
@@ -584,27 +599,27 @@ void client_engine::content_failed(std::string reason) {
 }
 
 void client_engine::timed_out(unsigned seconds) {
-    if (impl_->now != impl::state::greeting)
+    if (impl_->state_ != impl::state::greeting)
         return impl_->fail(fmt::format("smtp error: response timeout after {}s", seconds));
-    impl_->log.warning("timeout: no greeting from remote server after {}s: continuing", seconds);
-    impl_->reading = false;
+    impl_->log_.warning("timeout: no greeting from remote server after {}s: continuing", seconds);
+    impl_->reading_ = false;
     impl_->say_ehlo();
 }
 
 void client_engine::disconnected(std::string_view reason) {
-    impl_->closed = reason.empty() ? "peer disconnected" : reason;
+    impl_->closed_ = reason.empty() ? "peer disconnected" : reason;
 }
 
 std::string client_engine::take_output() {
-    return std::exchange(impl_->out, {});
+    return std::exchange(impl_->output_, {});
 }
 
 bool client_engine::has_output() const noexcept {
-    return !impl_->out.empty();
+    return !impl_->output_.empty();
 }
 
 void client_engine::set_logger(base::logger log) {
-    impl_->log = std::move(log);
+    impl_->log_ = std::move(log);
 }
 
 } // namespace smtp
