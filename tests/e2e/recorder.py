@@ -85,6 +85,7 @@ class Record:
         self.replies = []  # (start of the call, peer port, octets)
         self.flush_calls = []  # (start, end, path)
         self._opened = {}  # descriptor -> [(end of open, File or None)]
+        self._cwd = ''  # as last seen
         self._live = {}  # path -> File, as of the last event
         for path in sorted(pathlib.Path(folder).iterdir()):
             self._read(path)
@@ -121,13 +122,15 @@ class Record:
         while len(found) < count:
             match = path_form.match(rest)
             if match:
-                base, text = match.group(2) or '', octets(match.group(3)).decode('utf-8', 'surrogateescape')
+                base, text = (octets(x or '').decode('utf-8', 'surrogateescape') for x in match.group(2, 3))
+                if rest.startswith('AT_FDCWD') and base:
+                    self._cwd = base
                 rest = rest[match.end():].lstrip(', ')
             else:
                 match = string_form.match(rest)
                 if not match:
                     return None
-                base, text = '', octets(match.group(1)).decode('utf-8', 'surrogateescape')
+                base, text = self._cwd, octets(match.group(1)).decode('utf-8', 'surrogateescape')
                 rest = rest[match.end():].lstrip(', ')
             found.append(os.path.normpath(os.path.join(base, text)))
         return found

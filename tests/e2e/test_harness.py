@@ -2,6 +2,7 @@
 import smtplib
 
 import harness
+import recorder
 from harness import equal, need
 
 
@@ -34,3 +35,54 @@ def test_sink_keeps_what_it_gets(t):
     text = harness.until(sink.kept, 'message kept')[0]
     assert b'X-Mail-Args: <me@example.com>' in text, text
     assert b'Subject: one\n\ntext\n' in text, text
+
+
+def test_recorder_knows_what_a_power_cut_leaves(t):
+    """Against a small program whose flushes are known."""
+    need('strace')
+    spool = t.folder('spool')
+    program = t.file('program.py', '''
+import os
+os.chdir('spool')
+folder = os.open('.', os.O_RDONLY | os.O_DIRECTORY)
+j = os.open('.journal', os.O_RDWR | os.O_CREAT, 0o600)
+os.posix_fallocate(j, 0, 1 << 20)
+os.fsync(j)
+os.fsync(folder)
+os.pwrite(j, b'first' * 200, 4096)
+os.fdatasync(j)
+a = os.open('a.new', os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+os.writev(a, [b'one ', b'two'])
+os.rename('a.new', 'a')
+b = os.open('b', os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=folder)
+os.write(b, b'flushed')
+os.fsync(b)
+os.write(b, b' not flushed')
+os.write(1, b'')
+os.fsync(folder)
+os.pwrite(j, b'second' * 200, 8192)
+c = os.open('c', os.O_WRONLY | os.O_CREAT, 0o600)
+os.write(c, b'lost')
+''')
+    t.start([*recorder.prefix(t.dir / 'trace'), '/usr/bin/python3', program]).wait()
+    record = recorder.Record(t.dir / 'trace', spool)
+    end = record.events[-1].end + 1
+    kept = {}
+    for state in ('absent', 'empty', 'short', 'whole'):
+        target = t.folder(state)
+        record.build(end, target, lambda name: state)
+        kept[state] = {p.name: p.read_bytes() for p in target.iterdir()}
+    journal = {s: k.pop('.journal') for s, k in kept.items()}
+    equal(kept['absent'], {'a': b'', 'b': b'flushed'})
+    equal(kept['empty'], {'a': b'', 'b': b'flushed', 'c': b''})
+    equal(kept['short'], {'a': b'one', 'b': b'flushed not f', 'c': b'lo'})
+    equal(kept['whole'], {'a': b'one two', 'b': b'flushed not flushed', 'c': b'lost'})
+    for text in journal.values():
+        equal((len(text), text[4096:5096]), (1 << 20, b'first' * 200))
+    equal(journal['absent'][8192:9392], bytes(1200))
+    equal(journal['whole'][8192:9392], b'second' * 200)
+    assert journal['short'][8192:].startswith(b'second') and journal['short'][8192:9392] != b'second' * 200
+    early = [e for e in record.events if e.call == 'fdatasync'][0].end
+    equal(list(record.tree(early, True)), [f'{spool}/.journal'])
+    assert b'first' in record.durable_octets(early)
+    assert b'one two' not in record.durable_octets(end)
