@@ -225,23 +225,39 @@ net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::strin
                             {smtp::message_done::result::failed, "no remote recipients", std::nullopt, {}});
             continue;
         }
-        if (!connection_) {
-            auto connected = co_await open_connection();
-            if (connected.has_error()) {
-                auto release = [this, &message] {
-                    return store_.release(std::move(message->message));
-                };
-                auto released = co_await work_.run(release);
-                if (released.has_error())
-                    log_.warning("forwarding [{}]: {}", ids[i], released.error().message());
-                co_return connected;
-            }
-        }
-        auto sent = co_await send(std::move(*message));
+        auto sent = co_await deliver(std::move(*message));
         if (sent.has_error())
             co_return sent;
     }
     co_return base::result<void>();
+}
+
+// One message over the connection that is open, or over a new one. A connection that has carried mail and is
+// found closed before the next message was begun (servers limit messages per connection) is replaced, once.
+net::awaitable<base::result<void>> forwarder::deliver(taken message) {
+    for (;;) {
+        bool fresh = !connection_;
+        if (fresh) {
+            auto connected = co_await open_connection();
+            if (connected.has_error()) {
+                co_await put_back(std::move(message));
+                co_return connected;
+            }
+        }
+        std::optional<smtp::session_failed> broken = co_await send(message);
+        if (!broken)
+            co_return base::result<void>(); // settled
+        connection_.reset();
+        bool untouched = !broken->message_in_hand || cut_short_;
+        if (untouched && !fresh && !cut_short_)
+            continue;
+        if (untouched)
+            co_await put_back(std::move(message));
+        else
+            co_await settle(std::move(message),
+                            {smtp::message_done::result::failed, broken->reason, std::nullopt, {}});
+        co_return base::error{{}, base::printable(broken->reason)};
+    }
 }
 
 net::awaitable<base::result<forwarder::taken>> forwarder::take(std::string id) {
@@ -276,7 +292,8 @@ net::awaitable<base::result<void>> forwarder::open_connection() {
     co_return base::result<void>();
 }
 
-net::awaitable<base::result<void>> forwarder::send(taken message) {
+// Nothing when the message has been settled, else how the session broke.
+net::awaitable<std::optional<smtp::session_failed>> forwarder::send(taken& message) {
     connection& to = *connection_;
     base::logger log = log_.with_peer(to.peer.peer().address, std::to_string(to.peer.peer().port))
                            .with_message(message.message.id());
@@ -284,39 +301,28 @@ net::awaitable<base::result<void>> forwarder::send(taken message) {
     to.engine.set_logger(log);
     bool given = false;
     for (;;) {
-        smtp::client_action now = co_await advance(&message);
+        smtp::client_action now = co_await advance(message);
         if (std::holds_alternative<smtp::session_ready>(now) && !given) {
             given = true;
             to.engine.send(message.message.envelope(), message.message.content_size());
         } else if (auto* done = std::get_if<smtp::message_done>(&now)) {
             co_await settle(std::move(message), std::move(*done));
-            co_return base::result<void>();
+            co_return std::nullopt;
         } else if (auto* failed = std::get_if<smtp::session_failed>(&now)) {
-            std::string reason = failed->reason;
-            connection_.reset();
-            if (cut_short_) { // our doing, not the server's: the message is as it was
-                auto release = [this, &message] {
-                    return store_.release(std::move(message.message));
-                };
-                auto released = co_await work_.run(release);
-                co_return base::error{{}, released.has_error() ? released.error().message() : "stopped"};
-            }
-            co_await settle(std::move(message),
-                            {smtp::message_done::result::failed, reason, std::nullopt, {}});
-            co_return base::error{{}, reason};
+            co_return std::move(*failed);
         }
     }
 }
 
 // Serves the engine's reads and writes until it says something that concerns the message or the session.
-net::awaitable<smtp::client_action> forwarder::advance(taken* message) {
+net::awaitable<smtp::client_action> forwarder::advance(taken& message) {
     smtp::client_engine& engine = connection_->engine;
     for (;;) {
         smtp::client_action now = engine.next();
         if (auto* wait = std::get_if<smtp::read_reply>(&now)) {
             co_await exchange(*wait);
         } else if (auto* want = std::get_if<smtp::read_content>(&now)) {
-            co_await supply_content(*message, want->at_most);
+            co_await supply_content(message, want->at_most);
         } else {
             co_return now;
         }
@@ -392,6 +398,16 @@ net::awaitable<void> forwarder::supply_content(taken& message, std::size_t at_mo
     bool last = message.all_read && message.used == message.ahead.size();
     if (!last)
         co_await write_output(); // a failure shows in the engine's next action
+}
+
+net::awaitable<void> forwarder::put_back(taken message) {
+    std::string id = message.message.id();
+    auto release = [this, &message] {
+        return store_.release(std::move(message.message));
+    };
+    auto released = co_await work_.run(release);
+    if (released.has_error())
+        log_.warning("forwarding [{}]: {}", id, released.error().message());
 }
 
 // The one place that decides what becomes of a message's files.

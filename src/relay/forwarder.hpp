@@ -69,13 +69,15 @@ private:
     net::awaitable<run_outcome> run(run_reason why);
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
     net::awaitable<base::result<taken>> take(std::string id);
-    net::awaitable<base::result<void>> send(taken message);
+    net::awaitable<base::result<void>> deliver(taken message);
+    net::awaitable<std::optional<smtp::session_failed>> send(taken& message);
     net::awaitable<base::result<void>> open_connection();
-    net::awaitable<smtp::client_action> advance(taken* message);
+    net::awaitable<smtp::client_action> advance(taken& message);
     net::awaitable<void> exchange(const smtp::read_reply& wait);
     net::awaitable<void> supply_content(taken& message, std::size_t at_most);
     net::awaitable<bool> write_output();
     net::awaitable<void> settle(taken message, smtp::message_done outcome);
+    net::awaitable<void> put_back(taken message);
     net::awaitable<void> close_connection();
     void note_request(run_reason why);
 
