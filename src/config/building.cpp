@@ -204,7 +204,7 @@ namespace {
 using texts = std::vector<std::string>;
 
 void warn_of_lost_log(const option_values& given, texts& into) {
-    if (!is_logging(given) || !closes_stderr(given) || uses_syslog(given) || given.has("log-file"))
+    if (!is_logging(given) || !closes_stderr(given) || uses_syslog(given) || !given.value("log-file").empty())
         return;
     const char* cause = given.has("as-server")  ? "as-server"
                         : given.has("as-proxy") ? "as-proxy"

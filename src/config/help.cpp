@@ -93,7 +93,10 @@ void put_option(std::string& out, const option& row, bool complete, const surrou
     out += left;
 
     line_filler line(out, column, column, around.columns);
-    const std::string text = description(row, complete);
+    option shown = row;
+    if (&row == &known_option("spool-dir").row())
+        shown.normally = around.default_spool_dir;
+    const std::string text = description(shown, complete);
     for (std::size_t at = 0; at < text.size();) {
         const std::size_t end = std::min(text.find(' ', at), text.size());
         line.put(std::string_view(text).substr(at, end - at));
@@ -104,9 +107,9 @@ void put_option(std::string& out, const option& row, bool complete, const surrou
 
 std::string examples(const surroundings& around) {
     return fmt::format("To keep what comes in the spool, as a service in the background:\n"
-                       "  {0} --as-server --spool-dir=/var/spool/emailrelay\n"
+                       "  {0} --as-server\n"
                        "To send on all that is in the spool, and then end:\n"
-                       "  {0} --as-client=smtp.example.com:25 --spool-dir=/var/spool/emailrelay\n"
+                       "  {0} --as-client=smtp.example.com:25\n"
                        "To stand between mail programs and their server:\n"
                        "  {0} --as-proxy=smtp.example.com:25 --port=587\n",
                        around.program);

@@ -184,50 +184,37 @@ std::optional<std::string> find_usage_error(const option_values& given) {
     return {};
 }
 
-namespace {
-
-// An interface item that listening needs: without its qualifier; nothing if it is for another service.
-std::optional<std::string_view> listening_address(std::string_view item) {
-    if (item.starts_with("pop=") || item.starts_with("admin="))
-        return std::nullopt;
-    return item.starts_with("smtp=") ? item.substr(5) : item;
-}
-
-bool is_inherited_descriptor(std::string_view address) {
-    return address.starts_with("fd#") && base::to_number(address.substr(3)).has_value();
-}
-
-} // namespace
-
 std::optional<std::string> find_value_error(const option_values& given) {
     if (auto lists = read_dnsbl(given.value("dnsbl")); !lists)
         return fmt::format("invalid dnsbl configuration: {}", lists.error().message());
-    for (const std::string& item : given.items("interface")) {
-        const std::string_view address = listening_address(item).value_or("");
-        if (address.find('/') != address.npos && !address.starts_with('/') && !is_ip_address(address))
-            return fmt::format("invalid address or interface name: {}", base::printable(address));
-    }
     return {};
 }
 
 namespace {
 
-// Parts of options that are otherwise available.
+// A network interface by its name, for SMTP. (Anything with a slash is left to the listener: a path or an
+// error.)
+bool is_interface_name(std::string_view item) {
+    if (item.starts_with("pop=") || item.starts_with("admin="))
+        return false;
+    const std::string_view address = item.starts_with("smtp=") ? item.substr(5) : item;
+    const bool is_descriptor = address.starts_with("fd#") && base::to_number(address.substr(3));
+    return address.find('/') == address.npos && !is_descriptor && !is_ip_address(address);
+}
+
+bool is_behind_socks(const std::string& address) {
+    return !address.starts_with('/') && address.find('@') != address.npos;
+}
+
+// What is missing of options that are otherwise available.
 void find_unavailable_parts(const option& row, const option_values& given, std::vector<std::string>& texts) {
-    if (&row == &known_option("interface").row()) {
-        for (const std::string& item : given.items("interface")) {
-            const std::optional<std::string_view> address = listening_address(item);
-            if (address && !address->starts_with('/') && !is_inherited_descriptor(*address) &&
-                !is_ip_address(*address))
+    if (&row == &known_option("interface").row())
+        for (const std::string& item : given.items("interface"))
+            if (is_interface_name(item))
                 texts.push_back(
                     fmt::format("--interface={} is not available in this build yet", base::printable(item)));
-        }
-    }
-    if (&row == &known_option("forward-to").row()) {
-        const std::string address = forwarding_address(given);
-        if (!address.starts_with('/') && address.find('@') != address.npos)
-            texts.push_back("--forward-to with socks is not available in this build yet");
-    }
+    if (&row == &known_option("forward-to").row() && is_behind_socks(forwarding_address(given)))
+        texts.push_back("--forward-to with socks is not available in this build yet");
 }
 
 } // namespace
