@@ -103,7 +103,9 @@ private:
         workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads, os::prepare_file_thread);
         for (const config::instance& i : config_.instances) {
-            base::logger log(log_, {.unit = i.name});
+            base::log_context context;
+            context.unit = i.name;
+            base::logger log(log_, std::move(context));
             instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, std::move(log)));
         }
         return {};

@@ -7,6 +7,8 @@
 
 #include <boost/system/errc.hpp>
 
+#include <algorithm>
+
 using std::chrono::seconds;
 
 namespace {
@@ -29,6 +31,12 @@ base::result<std::uint16_t> port_number(const std::string& text) {
     if (*number > 65535)
         return base::error{{}, "address error: port number too big"};
     return static_cast<std::uint16_t>(*number);
+}
+
+// A session may need a second descriptor for its content file; some are for the rest of the process.
+std::size_t sessions_that_descriptors_allow() {
+    std::size_t limit = os::descriptor_limit();
+    return std::max<std::size_t>(limit > 200 ? (limit - 100) / 4 * 3 : limit / 2, 1);
 }
 
 // --domain, else the canonical name of the host, else "<host>.localnet" (spec/process-and-logging.md section
@@ -124,6 +132,8 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.command_timeout = seconds(config_.limits.command_seconds);
     s.data_rate = config_.limits.data_rate;
     s.max_sessions = config_.limits.sessions;
+    if (s.max_sessions != 0)
+        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow());
     s.max_sessions_per_address = config_.limits.sessions_per_address;
     return s;
 }

@@ -140,15 +140,17 @@ void ignore_sigpipe() {
     ::signal(SIGPIPE, SIG_IGN);
 }
 
-std::size_t raise_descriptor_limit() {
+void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024;
-    rlimit wanted = limit;
-    wanted.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &wanted) == 0)
-        limit = wanted;
-    return static_cast<std::size_t>(limit.rlim_cur);
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::size_t descriptor_limit() {
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur) : 1024;
 }
 
 bool is_ignored(int signal) {

@@ -49,9 +49,11 @@ private:
 // Process-wide umask.
 void set_umask(unsigned mask);
 
-// Ignores SIGPIPE. Raises the soft limit on descriptors to the hard one; returns it.
 void ignore_sigpipe();
-std::size_t raise_descriptor_limit();
+
+// Raises the soft limit on descriptors to the hard one.
+void raise_descriptor_limit();
+std::size_t descriptor_limit();
 
 // True if the signal was being ignored when the process started.
 bool is_ignored(int signal);
