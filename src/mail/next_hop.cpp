@@ -65,11 +65,18 @@ std::optional<std::size_t> ipv6_groups(std::string_view text, bool ipv4_tail) {
     return good ? std::optional(count + groups.size()) : std::nullopt;
 }
 
+// The name of a network interface.
+bool is_zone(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](char c) {
+        return is_digit(c) || is_letter(c) || std::string_view("-_.").find(c) != std::string_view::npos;
+    });
+}
+
 // RFC 4291 section 2.2, with a zone as of RFC 4007 section 11.
 bool is_ipv6(std::string_view text) {
     const std::size_t zone = text.find('%');
     if (zone != text.npos) {
-        if (zone + 1 == text.size())
+        if (!is_zone(text.substr(zone + 1)))
             return false;
         text = text.substr(0, zone);
     }

@@ -90,6 +90,8 @@ TEST(next_hop_forms, anything_else_is_an_error) {
                                     "::1.2.3:25",
                                     "::1.2.3.256:25",
                                     "::1%:25",
+                                    "::1%e]:25",
+                                    "::1%e/0:25",
                                     "host:25:26",
                                     "host:0",
                                     "host:65536",

@@ -88,7 +88,10 @@ inline std::vector<std::string> drive(client_engine& engine, const std::vector<l
             for (std::string_view text = answer.text; !text.empty();) {
                 engine.feed(text.substr(0, piece));
                 text.remove_prefix(std::min(piece, text.size()));
-                if (!text.empty() && !std::holds_alternative<read_reply>(engine.next())) {
+                if (text.empty())
+                    break;
+                const client_action then = engine.next();
+                if (!std::holds_alternative<read_reply>(then) || engine.has_output()) {
                     events.emplace_back("went on before the end of the reply");
                     return events;
                 }

@@ -78,6 +78,8 @@ public:
         }
     }
 
+    void content_follows() { in_data_ = after_data_; }
+
     bool content_complete = false; // the end of the data has been written, and nothing since
 
 private:
@@ -117,7 +119,7 @@ private:
         content_complete = false;
         if (line.starts_with("MAIL "))
             got_.clear();
-        in_data_ = line == "DATA";
+        after_data_ = line == "DATA";
         if (!line.starts_with("BDAT "))
             return;
         chunk_ = std::stoul(line.substr(5));
@@ -134,6 +136,7 @@ private:
     std::string normal_;
     std::string input_;
     std::string got_;
+    bool after_data_ = false;
     bool in_data_ = false;
     std::optional<std::size_t> chunk_;
     bool last_ = false;
@@ -207,7 +210,10 @@ trace play(const script& s, std::size_t piece) {
                 const std::string part(bytes.substr(0, piece)); // on its own, so that reading past it is seen
                 bytes.remove_prefix(part.size());
                 engine.feed(part);
-                if (!bytes.empty() && !std::holds_alternative<smtp::read_reply>(engine.next())) {
+                if (bytes.empty())
+                    break;
+                const smtp::client_action then = engine.next();
+                if (!std::holds_alternative<smtp::read_reply>(then) || engine.has_output()) {
                     out.went_on_early = true;
                     return out;
                 }
@@ -223,6 +229,7 @@ trace play(const script& s, std::size_t piece) {
         } else if (const auto* want = std::get_if<smtp::read_content>(&action)) {
             const std::string part(unsent.substr(0, std::min(want->at_most, piece)));
             unsent.remove_prefix(part.size());
+            peer.content_follows();
             engine.content(part, unsent.empty());
         } else if (const auto* done = std::get_if<smtp::message_done>(&action)) {
             using result = smtp::message_done::result;
