@@ -1,0 +1,181 @@
+// The server engine against a hostile client.
+//
+// Input: a first line of option letters (c chunking, s size limit, u strict UTF-8, n brackets not required, a
+// anonymous, r no Received line, l low limits, d disabled, f failing commits), then what the client sends.
+//
+// Oracles: cut in any way, the same input gives the same replies, actions, content and log; every message
+// begun is either committed or given up before the next, "message processed" follows a commit only; nothing
+// the client wrote reaches replies or log as a control character; and a megabyte more without an end of line
+// or data costs no memory.
+#include "smtp/server_engine.hpp"
+
+#include "smtp/server_recorder_test.hpp"
+
+#include <sanitizer/allocator_interface.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+namespace {
+
+using smtp::testing::server_recorder;
+
+void require(bool good, const char* what) {
+    if (good)
+        return;
+    std::fprintf(stderr, "broken: %s\n", what);
+    std::abort();
+}
+
+struct script {
+    smtp::server_settings settings;
+    bool available = true;
+    bool failing = false;
+    std::string_view input;
+
+    explicit script(std::string_view data) {
+        const std::size_t end = std::min(data.find('\n'), data.size());
+        const std::string_view options = data.substr(0, end);
+        const auto has = [options](char c) {
+            return options.find(c) != std::string_view::npos;
+        };
+        input = data.substr(std::min(end + 1, data.size()));
+        settings.domain = "test.example.com";
+        settings.version = "0";
+        settings.chunking = has('c');
+        settings.smtputf8_strict = has('u');
+        settings.strict_parsing = !has('n');
+        settings.anonymous_server = settings.anonymous_vrfy = has('a');
+        settings.anonymous_content = has('r');
+        if (has('s'))
+            settings.size_limit = 150;
+        if (has('l')) {
+            settings.max_command_line = 30;
+            settings.max_recipients = 2;
+            settings.max_idle_commands = 9;
+        }
+        available = !has('d');
+        failing = has('f');
+    }
+
+    std::unique_ptr<server_recorder> recorder() const {
+        settings.syntax_hint_given->store(false);
+        auto r = std::make_unique<server_recorder>(settings, smtp::peer_info{"192.0.2.1", false}, available);
+        if (failing)
+            r->outcomes.assign(input.size(), smtp::commit_outcome{452, "failed\r\n"});
+        return r;
+    }
+};
+
+bool is_safe_to_show(const std::string& line) {
+    return std::ranges::all_of(line,
+                               [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+}
+
+bool is_safe_unless_action(const std::string& line) {
+    return line.starts_with("A: ") || is_safe_to_show(line);
+}
+
+void check_order(const std::vector<std::string>& record) {
+    bool begun = false, committed = false;
+    for (const std::string& line : record) {
+        if (line == "A: begin")
+            require(!std::exchange(begun, true), "a message begins inside another");
+        if (line == "A: open" || line == "A: commit")
+            require(begun, "content without a message");
+        if (line == "A: discard")
+            require(std::exchange(begun, false), "nothing to discard");
+        if (line == "S: 250 message processed")
+            require(committed, "accepted without a commit");
+        committed = line == "A: commit";
+        if (committed)
+            begun = false;
+        if (line.starts_with("A: close") || line.starts_with("A: abort"))
+            require(!begun, "closed with a message in hand");
+    }
+}
+
+void expect_same(const server_recorder& a, const server_recorder& b) {
+    require(a.record == b.record, "another record when cut");
+    require(a.envelopes == b.envelopes, "another envelope when cut");
+    require(a.contents == b.contents, "another content when cut");
+    require(a.log.lines == b.log.lines, "another log when cut");
+    require(a.closed == b.closed, "another end when cut");
+}
+
+// Pieces of 1 to 16 octets, or of 1 to 500, chosen by the input itself.
+void feed_in_pieces(server_recorder& r, std::string_view input, std::uint32_t seed, std::uint32_t longest) {
+    while (!input.empty()) {
+        seed = seed * 1664525U + 1013904223U;
+        const std::size_t n = std::min<std::size_t>(1 + (seed >> 16) % longest, input.size());
+        r.feed(input.substr(0, n));
+        input.remove_prefix(n);
+    }
+}
+
+std::uint32_t hash_of(std::string_view text) {
+    std::uint32_t h = 2166136261U;
+    for (char c : text)
+        h = (h ^ static_cast<unsigned char>(c)) * 16777619U;
+    return h;
+}
+
+// Goes on until the engine wants more; false when it has closed. Keeps nothing.
+bool settle(smtp::server_engine& engine) {
+    for (;;) {
+        const smtp::server_action todo = engine.next();
+        engine.take_output();
+        if (std::holds_alternative<smtp::read_more>(todo))
+            return true;
+        if (std::holds_alternative<smtp::close_session>(todo))
+            return false;
+        if (std::holds_alternative<smtp::check_recipient>(todo))
+            engine.recipient_checked({});
+        else if (std::holds_alternative<smtp::open_content>(todo))
+            engine.content_opened({});
+        else if (std::holds_alternative<smtp::commit_message>(todo))
+            engine.message_committed({});
+    }
+}
+
+void check_memory(const script& s) {
+    static const std::string more(1 << 18, 'x');
+    smtp::testing::log_record log;
+    log.everything = false;
+    smtp::server_engine engine(s.settings, {"192.0.2.1", false}, base::logger(log));
+    engine.start(s.available);
+    engine.feed(s.input);
+    if (!settle(engine))
+        return;
+    const std::size_t before = __sanitizer_get_current_allocated_bytes();
+    for (int i = 0; i < 4; ++i) {
+        engine.feed(more);
+        if (!settle(engine))
+            return;
+        require(__sanitizer_get_current_allocated_bytes() <= before + s.settings.max_command_line + 1024,
+                "memory grows");
+    }
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    const script s(std::string_view(reinterpret_cast<const char*>(bytes), size));
+    const auto whole = s.recorder();
+    whole->feed(s.input);
+    check_order(whole->record);
+    require(std::ranges::all_of(whole->record, is_safe_unless_action), "control character in a reply");
+    require(std::ranges::all_of(whole->log.lines, is_safe_to_show), "control character in the log");
+
+    for (std::uint32_t longest : {1U, 16U, 500U}) {
+        const auto cut = s.recorder();
+        feed_in_pieces(*cut, s.input, hash_of(s.input), longest);
+        expect_same(*whole, *cut);
+    }
+    check_memory(s);
+    return 0;
+}
