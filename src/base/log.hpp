@@ -1,8 +1,9 @@
 // What is logged, and on whose behalf.
 //
-// `log_sink` is where lines go (src/os/log_writer.hpp in the program, a vector in tests). `logger` is a small value
-// that a session, a forwarding run or a store keeps: the sink plus the context that stands in front of its lines
-// (spec/process-and-logging.md section 3). Writing never blocks on a disk: the sink hands lines to a thread of its own.
+// `log_sink` is where lines go (src/os/log_writer.hpp in the program, a vector in tests). `logger` is a small
+// value that a session, a forwarding run or a store keeps: the sink plus the context that stands in front of
+// its lines (spec/process-and-logging.md section 3). Writing never blocks on a disk: the sink hands lines to
+// a thread of its own.
 #pragma once
 
 #include <fmt/format.h>
@@ -25,14 +26,16 @@ struct log_context {
     std::string address;    // peer address without port, empty if there is none
     std::string port;       // peer port, empty if there is none
     std::string message_id; // spool id with its leading "emailrelay."
-    bool always_unit = false; // listening and "forwarding to" lines: the unit is shown without being asked for
+    bool always_unit =
+        false; // listening and "forwarding to" lines: the unit is shown without being asked for
 };
 
 class log_sink {
 public:
     virtual ~log_sink() = default;
     virtual bool wants(severity level, detail amount) const noexcept = 0;
-    // Thread-safe. `text` is one line without line end and without anything a peer could use to forge another.
+    // Thread-safe. `text` is one line without line end and without anything a peer could use to forge
+    // another.
     virtual void write(severity level, const log_context& context, std::string_view text) = 0;
 };
 

@@ -10,10 +10,14 @@ constexpr std::size_t longest_line = 1000;
 
 std::string_view name_of(severity level) {
     switch (level) {
-    case severity::debug: return "debug";
-    case severity::info: return "info";
-    case severity::warning: return "warning";
-    case severity::error: return "error";
+    case severity::debug:
+        return "debug";
+    case severity::info:
+        return "info";
+    case severity::warning:
+        return "warning";
+    case severity::error:
+        return "error";
     }
     return "info";
 }

@@ -17,8 +17,9 @@ struct log_layout {
     bool message_id = false;
 };
 
-// "emailrelay: [<timestamp>: ]<level>: <context><text>", without line end. A text of over about 1000 characters is
-// cut and " ..." added; escape octets become dots. `timestamp` is used only when the layout asks for it.
+// "emailrelay: [<timestamp>: ]<level>: <context><text>", without line end. A text of over about 1000
+// characters is cut and " ..." added; escape octets become dots. `timestamp` is used only when the layout
+// asks for it.
 std::string format_log_line(const log_layout& layout, std::string_view timestamp, severity level,
                             const log_context& context, std::string_view text);
 

@@ -7,7 +7,8 @@ using base::severity;
 
 namespace {
 
-const base::log_context full{.unit = "in", .address = "192.0.2.1", .port = "4711", .message_id = "emailrelay.1.2.3"};
+const base::log_context full{
+    .unit = "in", .address = "192.0.2.1", .port = "4711", .message_id = "emailrelay.1.2.3"};
 
 } // namespace
 

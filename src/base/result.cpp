@@ -21,9 +21,9 @@ error last_error(std::string what) {
 
 bool is_temporary(const error_code& code) noexcept {
     using namespace boost::system::errc;
-    return code == no_space_on_device || code == too_many_files_open || code == too_many_files_open_in_system ||
-           code == not_enough_memory || code == resource_unavailable_try_again || code == interrupted ||
-           code.value() == EDQUOT;
+    return code == no_space_on_device || code == too_many_files_open ||
+           code == too_many_files_open_in_system || code == not_enough_memory ||
+           code == resource_unavailable_try_again || code == interrupted || code.value() == EDQUOT;
 }
 
 } // namespace base

@@ -1,8 +1,8 @@
 // What the system did wrong, as a value.
 //
 // An `error` says what was tried and on what, and why not; it prints as
-// "rename /var/spool/x.envelope: no space left on device". `result<T>` carries either a T or an error and must be
-// looked at. What a *peer* does wrong is not an error here but a reply or a verdict.
+// "rename /var/spool/x.envelope: no space left on device". `result<T>` carries either a T or an error and
+// must be looked at. What a *peer* does wrong is not an error here but a reply or a verdict.
 #pragma once
 
 #include <boost/system/error_code.hpp>
@@ -39,7 +39,8 @@ public:
     using boost::system::result<T, error>::result;
 };
 
-// True when trying again later may help (disk full, too many files, out of memory); the one place that decides.
+// True when trying again later may help (disk full, too many files, out of memory); the one place that
+// decides.
 bool is_temporary(const error_code& code) noexcept;
 
 } // namespace base

@@ -21,8 +21,8 @@ std::vector<std::string> split(std::string_view text, char separator);
 // Decimal digits only, the whole text, no sign; nothing when it does not fit or is empty.
 std::optional<std::uint64_t> to_number(std::string_view text) noexcept;
 
-// Text from a peer, made safe for one line of log or reply: \n \r \t \0, \xHH for other control characters (DEL
-// too), backslash doubled, bytes >= 0x80 unchanged (spec/process-and-logging.md section 3).
+// Text from a peer, made safe for one line of log or reply: \n \r \t \0, \xHH for other control characters
+// (DEL too), backslash doubled, bytes >= 0x80 unchanged (spec/process-and-logging.md section 3).
 std::string printable(std::string_view text);
 
 // The same, but bytes >= 0x80 become \xHH as well (spec/spool.md section 5).
@@ -34,8 +34,8 @@ bool is_ascii(std::string_view text) noexcept;
 
 // xtext (RFC 3461 section 4): '!'..'~' except '+' and '=' stand for themselves, the rest is +HH.
 std::string xtext_encode(std::string_view text);
-// Empty when `text` is not xtext. With `lenient`, decoding goes the reference's way: a bad escape gives a NUL and
-// text behind a lone '+' at the end is dropped (spec/spool.md section 4).
+// Empty when `text` is not xtext. With `lenient`, decoding goes the reference's way: a bad escape gives a NUL
+// and text behind a lone '+' at the end is dropped (spec/spool.md section 4).
 std::optional<std::string> xtext_decode(std::string_view text);
 std::string xtext_decode_leniently(std::string_view text);
 

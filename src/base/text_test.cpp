@@ -30,7 +30,9 @@ TEST(text, xtext_round_trip_and_errors) {
 }
 
 TEST(text, lenient_xtext_as_the_envelope_normalises_it) {
-    auto normal = [](std::string_view s) { return base::xtext_encode(base::xtext_decode_leniently(s)); };
+    auto normal = [](std::string_view s) {
+        return base::xtext_encode(base::xtext_decode_leniently(s));
+    };
     EXPECT_EQ(normal("a+b"), "a");
     EXPECT_EQ(normal("c=d"), "c+3Dd");
     EXPECT_EQ(normal("+zz"), "+00");

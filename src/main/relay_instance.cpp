@@ -144,24 +144,25 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
     if (to.has_error())
         return base::error{{}, "forwarding failure: " + to.error().message()};
     s.to = *to;
-    s.protocol.helo_name = config_.domain;
-    s.protocol.forward_to_some = config_.forward_to_some;
-    s.protocol.anonymous = config_.anonymous.client;
-    s.protocol.pipelining = config_.client_smtp.pipelining;
-    s.protocol.smtputf8_strict = config_.client_smtp.smtputf8_strict;
-    s.protocol.eightbit_strict = config_.client_smtp.eightbit_strict;
-    s.protocol.binarymime_strict = config_.client_smtp.binarymime_strict;
+    relay::client_session_settings& c = s.client;
+    c.protocol.helo_name = config_.domain;
+    c.protocol.forward_to_some = config_.forward_to_some;
+    c.protocol.anonymous = config_.anonymous.client;
+    c.protocol.pipelining = config_.client_smtp.pipelining;
+    c.protocol.smtputf8_strict = config_.client_smtp.smtputf8_strict;
+    c.protocol.eightbit_strict = config_.client_smtp.eightbit_strict;
+    c.protocol.binarymime_strict = config_.client_smtp.binarymime_strict;
     if (!config_.client_interface.empty()) {
         auto from = net::parse_local_interface(config_.client_interface);
         if (from.has_error())
             return from.error();
-        s.from = *from;
+        c.from = *from;
     }
-    s.connection_timeout = seconds(config_.connection_timeout);
-    s.response_timeout = seconds(config_.response_timeout);
-    s.prompt_timeout = seconds(config_.prompt_timeout);
+    c.connection_timeout = seconds(config_.connection_timeout);
+    c.response_timeout = seconds(config_.response_timeout);
+    c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
-    s.linger = config_.client_smtp.linger;
+    c.linger = config_.client_smtp.linger;
     return s;
 }
 

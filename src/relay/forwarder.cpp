@@ -1,6 +1,6 @@
 // Reads downwards: serve() waits for a reason and calls run(); run() lists the spool and calls forward_all();
-// that takes one message after the other, connects when the first one needs it, and send()s. What becomes of
-// a message's files is decided in settle() and nowhere else.
+// that takes one message after the other and deliver()s it over the connection that its route asks for. What
+// becomes of a message's files is decided in settle() and nowhere else.
 //
 // Promises: a message is removed only after the server's final 2xx; it fails only by a refusal or when the
 // session breaks while it is in hand; in every other case it goes back as it was. A crash can repeat a
@@ -8,8 +8,6 @@
 #include "relay/forwarder.hpp"
 
 #include "base/text.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <span>
@@ -21,7 +19,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::size_t piece = 64 * 1024;      // content octets read at a time
 constexpr std::size_t announced_at_once = 64; // claims made durable by one flush
 
 std::string_view text_of(run_reason why) {
@@ -40,54 +37,12 @@ std::string_view text_of(run_reason why) {
     return "rescan";
 }
 
-net::time_point after(seconds limit) {
-    return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
-}
-
 } // namespace
-
-// The session with the next hop; kept for one run.
-struct forwarder::connection {
-    connection(net::stream s, smtp::client_settings p, const base::logger& log)
-        : peer(std::move(s)), protocol(std::move(p)), engine(protocol, log) {}
-
-    net::stream peer;
-    smtp::client_settings protocol;
-    smtp::client_engine engine;
-    net::time_point reply_deadline{};
-};
-
-// A message in hand and the beginning of its content, read by the same trip to the disk.
-struct forwarder::taken {
-    spool::claimed_message message;
-    std::vector<char> ahead; // content octets read and not yet sent
-    std::size_t used = 0;    // of those
-    bool all_read = false;
-
-    // [blocks] The next piece.
-    base::result<void> read_ahead() {
-        ahead.resize(std::min<std::uint64_t>(piece, message.content_size() + 1));
-        used = 0;
-        std::size_t have = 0;
-        while (have < ahead.size()) {
-            auto n = message.read(std::span<char>(ahead).subspan(have));
-            if (n.has_error())
-                return n.error();
-            if (*n == 0) {
-                all_read = true;
-                break;
-            }
-            have += *n;
-        }
-        ahead.resize(have);
-        return {};
-    }
-};
 
 forwarder::forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
                      base::logger log)
     : settings_(std::move(settings)), store_(store), work_(work), worker_(on), log_(std::move(log)),
-      connector_(on, settings_.from), wake_(on) {}
+      wake_(on) {}
 
 forwarder::~forwarder() = default;
 
@@ -107,8 +62,7 @@ void forwarder::note_request(run_reason why) {
     if (stopping_)
         return;
     if (running_) {
-        std::string where =
-            connection_ ? ": connected to " + connection_->peer.peer().display() : std::string();
+        std::string where = connection_ ? ": connected to " + connection_->peer() : std::string();
         log_.verbose("forwarding: [{}]: still busy from last time{}", text_of(why), where);
         if (requested_)
             return;
@@ -124,7 +78,8 @@ void forwarder::stop(std::function<void()> ended) {
         stopping_ = true;
         ended_ = done;
         wake_.notify();
-        connector_.interrupt();
+        if (connection_ && !connection_->connected())
+            connection_->interrupt();
     });
 }
 
@@ -132,7 +87,7 @@ void forwarder::cut_short() {
     worker_.post([this] {
         cut_short_ = true;
         if (connection_)
-            connection_->peer.interrupt();
+            connection_->interrupt();
     });
 }
 
@@ -142,9 +97,10 @@ void forwarder::check_name() {
 }
 
 net::awaitable<void> forwarder::look_up_name() {
-    auto found =
-        co_await worker_.names().look_up(settings_.to.host, settings_.to.service, net::address_family::any,
-                                         after(settings_.connection_timeout));
+    seconds timeout = settings_.client.connection_timeout;
+    net::time_point limit = timeout.count() > 0 ? steady_clock::now() + timeout : net::time_point::max();
+    auto found = co_await worker_.names().look_up(settings_.to.host, settings_.to.service,
+                                                  net::address_family::any, limit);
     if (found.has_value())
         co_return;
     std::string why = found.error().message();
@@ -196,6 +152,7 @@ net::awaitable<run_outcome> forwarder::run(run_reason why) {
             log_.verbose("forwarding: no messages to send");
         co_return run_outcome{true, {}};
     }
+    unconnectable_.clear();
     auto all = co_await forward_all(std::move(*ids));
     co_await close_connection();
     if (all.has_error()) {
@@ -219,188 +176,132 @@ net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::strin
         auto message = co_await take(ids[i]);
         if (message.has_error())
             continue; // the store has said why
-        if (message->message.envelope().to_remote.empty()) {
-            log_.warning("forwarding [{}]: failing message with no remote recipients", ids[i]);
-            co_await settle(std::move(*message),
-                            {smtp::message_done::result::failed, "no remote recipients", std::nullopt, {}});
-            continue;
-        }
-        auto sent = co_await deliver(std::move(*message));
-        if (sent.has_error())
-            co_return sent;
+        auto delivered = co_await deliver(std::move(*message));
+        if (delivered.has_error())
+            co_return delivered;
     }
     co_return base::result<void>();
 }
 
-// One message over the connection that is open, or over a new one. A connection that has carried mail and is
-// found closed before the next message was begun (servers limit messages per connection) is replaced, once.
-net::awaitable<base::result<void>> forwarder::deliver(taken message) {
-    for (;;) {
-        bool fresh = !connection_;
-        if (fresh) {
-            auto connected = co_await open_connection();
-            if (connected.has_error()) {
-                co_await put_back(std::move(message));
-                co_return connected;
-            }
-        }
-        std::optional<smtp::session_failed> broken = co_await send(message);
-        if (!broken)
-            co_return base::result<void>(); // settled
-        connection_.reset();
-        bool untouched = !broken->message_in_hand || cut_short_;
-        if (untouched && !fresh && !cut_short_)
-            continue;
-        if (untouched)
-            co_await put_back(std::move(message));
-        else
-            co_await settle(std::move(message),
-                            {smtp::message_done::result::failed, broken->reason, std::nullopt, {}});
-        co_return base::error{{}, base::printable(broken->reason)};
-    }
-}
-
-net::awaitable<base::result<forwarder::taken>> forwarder::take(std::string id) {
-    auto claim = [this, &id]() -> base::result<taken> {
-        auto message = store_.claim(id);
-        if (message.has_error())
-            return message.error();
-        taken out{std::move(*message), {}, 0, false};
+// Claims the message and reads the beginning of its content in one trip to the disk.
+net::awaitable<base::result<outgoing_message>> forwarder::take(std::string id) {
+    auto claim = [this, &id]() -> base::result<outgoing_message> {
+        auto claimed = store_.claim(id);
+        if (claimed.has_error())
+            return claimed.error();
+        outgoing_message out(std::move(*claimed));
         auto read = out.read_ahead();
         if (read.has_error())
             return read.error();
         return out;
     };
     auto message = co_await work_.run(claim);
-    if (message)
-        log_.verbose("forwarding [{}]", id);
+    if (message.has_value() && log_.wants_verbose()) {
+        const mail::envelope& e = message->message.envelope();
+        auto part = [](std::string_view name, const std::string& value) {
+            return value.empty() ? std::string() : fmt::format(" {}=[{}]", name, base::printable(value));
+        };
+        log_.verbose("forwarding [{}]{}{}{}", id, part("selector", e.client_account_selector),
+                     part("forward-to", e.forward_to), part("forward-to-address", e.forward_to_address));
+    }
     co_return std::move(message);
 }
 
-net::awaitable<base::result<void>> forwarder::open_connection() {
-    net::target to{settings_.to.path, settings_.to.host, settings_.to.service};
-    auto opened = co_await connector_.connect(std::move(to), settings_.connection_timeout);
-    if (opened.has_error())
-        co_return opened.error();
-    smtp::client_settings protocol = settings_.protocol;
-    const net::endpoint& local = opened->local();
-    if (!local.unix_domain && protocol.helo_name.find('.') == std::string::npos)
-        protocol.helo_name = local.address;
-    const net::endpoint& peer = opened->peer();
-    base::logger log = log_.with_peer(peer.address, std::to_string(peer.port));
-    connection_ = std::make_unique<connection>(std::move(*opened), std::move(protocol), log);
-    co_return base::result<void>();
-}
-
-// Nothing when the message has been settled, else how the session broke.
-net::awaitable<std::optional<smtp::session_failed>> forwarder::send(taken& message) {
-    connection& to = *connection_;
-    base::logger log = log_.with_peer(to.peer.peer().address, std::to_string(to.peer.peer().port))
-                           .with_message(message.message.id());
-    log.summary("smtp connection to {}", to.peer.peer().display());
-    to.engine.set_logger(log);
-    bool given = false;
-    for (;;) {
-        smtp::client_action now = co_await advance(message);
-        if (std::holds_alternative<smtp::session_ready>(now) && !given) {
-            given = true;
-            to.engine.send(message.message.envelope(), message.message.content_size());
-        } else if (auto* done = std::get_if<smtp::message_done>(&now)) {
-            co_await settle(std::move(message), std::move(*done));
-            co_return std::nullopt;
-        } else if (auto* failed = std::get_if<smtp::session_failed>(&now)) {
-            co_return std::move(*failed);
-        }
-    }
-}
-
-// Serves the engine's reads and writes until it says something that concerns the message or the session.
-net::awaitable<smtp::client_action> forwarder::advance(taken& message) {
-    smtp::client_engine& engine = connection_->engine;
-    for (;;) {
-        smtp::client_action now = engine.next();
-        if (auto* wait = std::get_if<smtp::read_reply>(&now)) {
-            co_await exchange(*wait);
-        } else if (auto* want = std::get_if<smtp::read_content>(&now)) {
-            co_await supply_content(message, want->at_most);
-        } else {
-            co_return now;
-        }
-    }
-}
-
-net::awaitable<bool> forwarder::write_output() {
-    connection& to = *connection_;
-    if (!to.engine.has_output())
-        co_return true;
-    std::string bytes = to.engine.take_output();
-    to.peer.deadline(after(settings_.response_timeout));
-    auto written = co_await to.peer.write(bytes);
-    if (!written.has_error())
-        co_return true;
-    if (net::stream::is_timeout(written.error()))
-        to.engine.disconnected(
-            fmt::format("flow-control timeout after {}s", settings_.response_timeout.count()));
-    else
-        to.engine.disconnected("peer disconnected");
-    co_return false;
-}
-
-net::awaitable<void> forwarder::exchange(const smtp::read_reply& wait) {
-    connection& to = *connection_;
-    seconds limit = wait.limit == smtp::read_reply::wait::greeting ? settings_.prompt_timeout
-                                                                   : settings_.response_timeout;
-    bool continued = wait.continued;
-    bool written = co_await write_output();
-    if (!written)
-        co_return;
-    if (!continued)
-        to.reply_deadline = after(limit);
-    to.peer.deadline(to.reply_deadline);
-    for (;;) {
-        auto ready = co_await to.peer.readable();
-        if (ready.has_error()) {
-            if (net::stream::is_timeout(ready.error()))
-                to.engine.timed_out(static_cast<unsigned>(limit.count()));
-            else
-                to.engine.disconnected("peer disconnected");
-            co_return;
-        }
-        auto buffer = worker_.buffers().take();
-        auto n = to.peer.read_now(buffer.bytes());
-        if (n.has_error()) {
-            to.engine.disconnected("peer disconnected");
-            co_return;
-        }
-        if (*n > 0) {
-            to.engine.feed(buffer.bytes().first(*n));
-            co_return;
-        }
-    }
-}
-
-net::awaitable<void> forwarder::supply_content(taken& message, std::size_t at_most) {
-    connection& to = *connection_;
-    if (message.used == message.ahead.size() && !message.all_read) {
-        auto read = [&message] {
-            return message.read_ahead();
+// An error ends the run.
+net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) {
+    std::string id = message.message.id();
+    if (message.message.envelope().to_remote.empty()) {
+        log_.warning("forwarding [{}]: failing message with no remote recipients", id);
+        auto fail = [this, &message] {
+            return store_.fail(std::move(message.message), "no remote recipients", std::nullopt);
         };
-        auto done = co_await work_.run(read);
-        if (done.has_error()) {
-            to.engine.content_failed(done.error().message());
-            co_return;
-        }
+        auto failed = co_await work_.run(fail);
+        if (failed.has_error())
+            log_.warning("forwarding [{}]: {}", id, failed.error().message());
+        co_return base::result<void>();
     }
-    std::span<const char> left = std::span<const char>(message.ahead).subspan(message.used);
-    left = left.first(std::min(left.size(), at_most));
-    message.used += left.size();
-    to.engine.content(left, message.all_read && message.used == message.ahead.size());
-    bool last = message.all_read && message.used == message.ahead.size();
-    if (!last)
-        co_await write_output(); // a failure shows in the engine's next action
+    auto wanted = route_of(message.message.envelope());
+    std::string routed = message.message.envelope().forward_to_address; // empty for the default next hop
+    if (unconnectable_.contains(routed)) {
+        log_.verbose("forwarding [{}]: skipping message with unconnectable address [{}]", id,
+                     base::printable(routed));
+        co_await put_back(std::move(message));
+        co_return base::result<void>();
+    }
+    for (;;) {
+        bool fresh = !connection_ || !(wanted.has_value() && connected_for_ == *wanted);
+        if (fresh) {
+            auto connected = wanted.has_error() ? base::result<void>(wanted.error()) : base::result<void>();
+            if (connected.has_value())
+                connected = co_await connect_for(*wanted, id);
+            if (connected.has_error()) {
+                co_await put_back(std::move(message));
+                if (routed.empty() || stopping_)
+                    co_return connected;
+                log_.warning("smtp connection failed: {}", connected.error().message());
+                unconnectable_.insert(routed);
+                co_return base::result<void>(); // the run goes on with the others
+            }
+        }
+        client_session::outcome outcome = co_await connection_->send(message);
+        if (auto* done = std::get_if<smtp::message_done>(&outcome)) {
+            auto apply = [this, &message, done] {
+                return settle(store_, std::move(message.message), *done);
+            };
+            auto settled = co_await work_.run(apply);
+            if (settled.has_error())
+                log_.warning("forwarding [{}]: {}", id, settled.error().message());
+            co_return base::result<void>();
+        }
+        connection_.reset();
+        const auto& broken = std::get<smtp::session_failed>(outcome);
+        // A connection that has carried mail and is found closed before the next message was begun (servers
+        // limit messages per connection) is replaced, once.
+        bool untouched = !broken.message_in_hand || cut_short_;
+        if (untouched && !fresh && !cut_short_)
+            continue;
+        if (untouched) {
+            co_await put_back(std::move(message));
+        } else {
+            auto fail = [this, &message, &broken] {
+                return store_.fail(std::move(message.message), broken.reason, std::nullopt);
+            };
+            auto failed = co_await work_.run(fail);
+            if (failed.has_error())
+                log_.warning("forwarding [{}]: {}", id, failed.error().message());
+        }
+        co_return base::error{{}, base::printable(broken.reason)};
+    }
 }
 
-net::awaitable<void> forwarder::put_back(taken message) {
+base::result<forwarder::route> forwarder::route_of(const mail::envelope& envelope) const {
+    if (envelope.forward_to_address.empty())
+        return route{settings_.to, {}, envelope.client_account_selector};
+    auto to = mail::parse_next_hop(envelope.forward_to_address);
+    if (to.has_error())
+        return to.error();
+    return route{std::move(*to), envelope.forward_to_address, envelope.client_account_selector};
+}
+
+net::awaitable<base::result<void>> forwarder::connect_for(const route& wanted, const std::string& id) {
+    if (connection_) {
+        std::string account = wanted.selector.empty() ? std::string()
+                                                      : fmt::format(" and account selector [{}]",
+                                                                    base::printable(wanted.selector));
+        log_.verbose("forwarding [{}]: new connection for [{}]{}", id, base::printable(wanted.address),
+                     account);
+        co_await close_connection();
+    }
+    connection_ = std::make_unique<client_session>(settings_.client, work_, worker_, log_);
+    auto connected = co_await connection_->connect(wanted.to);
+    if (connected.has_error())
+        connection_.reset();
+    else
+        connected_for_ = wanted;
+    co_return connected;
+}
+
+net::awaitable<void> forwarder::put_back(outgoing_message message) {
     std::string id = message.message.id();
     auto release = [this, &message] {
         return store_.release(std::move(message.message));
@@ -410,43 +311,24 @@ net::awaitable<void> forwarder::put_back(taken message) {
         log_.warning("forwarding [{}]: {}", id, released.error().message());
 }
 
-// The one place that decides what becomes of a message's files.
-net::awaitable<void> forwarder::settle(taken message, smtp::message_done outcome) {
-    std::string id = message.message.id();
-    auto apply = [this, &message, &outcome]() -> base::result<void> {
-        spool::claimed_message m = std::move(message.message);
-        switch (outcome.what) {
-        case smtp::message_done::result::sent:
-            return store_.finish(std::move(m));
-        case smtp::message_done::result::sent_to_some:
-            return store_.fail_partly(std::move(m), outcome.refused, outcome.reason, outcome.code);
-        case smtp::message_done::result::refused:
-        case smtp::message_done::result::failed:
-            break;
-        }
-        return store_.fail(std::move(m), outcome.reason, outcome.code);
-    };
-    auto settled = co_await work_.run(apply);
-    if (settled.has_error())
-        log_.warning("forwarding [{}]: {}", id, settled.error().message());
+net::awaitable<void> forwarder::close_connection() {
+    if (connection_)
+        co_await connection_->quit();
+    connection_.reset();
 }
 
-// QUIT is sent, its reply not awaited.
-net::awaitable<void> forwarder::close_connection() {
-    if (!connection_)
-        co_return;
-    connection& to = *connection_;
-    to.engine.quit();
-    to.peer.deadline(after(seconds(1)));
-    smtp::client_action over = to.engine.next(); // puts QUIT into the output
-    (void)over;
-    std::string bytes = to.engine.take_output();
-    auto written = co_await to.peer.write(bytes);
-    if (!written.has_error())
-        to.peer.shutdown_send();
-    if (!settings_.linger)
-        to.peer.reset();
-    connection_.reset();
+base::result<void> settle(spool::store& store, spool::claimed_message message,
+                          const smtp::message_done& outcome) {
+    switch (outcome.what) {
+    case smtp::message_done::result::sent:
+        return store.finish(std::move(message));
+    case smtp::message_done::result::sent_to_some:
+        return store.fail_partly(std::move(message), outcome.refused, outcome.reason, outcome.code);
+    case smtp::message_done::result::refused:
+    case smtp::message_done::result::failed:
+        break;
+    }
+    return store.fail(std::move(message), outcome.reason, outcome.code);
 }
 
 } // namespace relay

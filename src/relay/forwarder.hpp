@@ -6,30 +6,25 @@
 
 #include "base/log.hpp"
 #include "mail/next_hop.hpp"
-#include "net/connector.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
-#include "smtp/client_engine.hpp"
+#include "relay/client_session.hpp"
 #include "spool/store.hpp"
 
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace relay {
 
 struct forwarder_settings {
-    mail::next_hop to;
-    smtp::client_settings protocol; // helo_name is our domain; replaced by the local address if it has no dot
-    std::optional<net::local_interface> from;
-    std::chrono::seconds connection_timeout{40}; // each 0 = none
-    std::chrono::seconds response_timeout{1800};
-    std::chrono::seconds prompt_timeout{20};
+    mail::next_hop to; // unless the envelope says otherwise
+    client_session_settings client;
     std::chrono::milliseconds poll{0}; // 0 = off
-    bool linger = true;
 };
 
 enum class run_reason { startup, poll, admin, client_disconnect, rescan };
@@ -54,30 +49,30 @@ public:
     // Looks the next hop's name up once, so that a mistake shows in the log at start.
     void check_name();
 
-    // The message in hand is finished or unlocked, then no more. `ended` is called on the worker's thread.
-    // With `at_once` a wait for the peer is cut short.
+    // The message in hand is finished, or unlocked if no connection is there yet; then no more. `ended` is
+    // called on the worker's thread. cut_short() ends the wait for a peer: the message in hand is unlocked.
     void stop(std::function<void()> ended);
     void cut_short();
 
 private:
-    struct connection;
-    struct taken;
+    // What one connection serves: messages for the same address, sent under the same account.
+    struct route {
+        mail::next_hop to;
+        std::string address;  // as the envelope has it; empty: the default
+        std::string selector; // ClientAccountSelector
+        bool operator==(const route&) const = default;
+    };
 
     net::awaitable<void> serve();
     net::awaitable<void> poll();
     net::awaitable<void> look_up_name();
     net::awaitable<run_outcome> run(run_reason why);
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
-    net::awaitable<base::result<taken>> take(std::string id);
-    net::awaitable<base::result<void>> deliver(taken message);
-    net::awaitable<std::optional<smtp::session_failed>> send(taken& message);
-    net::awaitable<base::result<void>> open_connection();
-    net::awaitable<smtp::client_action> advance(taken& message);
-    net::awaitable<void> exchange(const smtp::read_reply& wait);
-    net::awaitable<void> supply_content(taken& message, std::size_t at_most);
-    net::awaitable<bool> write_output();
-    net::awaitable<void> settle(taken message, smtp::message_done outcome);
-    net::awaitable<void> put_back(taken message);
+    net::awaitable<base::result<outgoing_message>> take(std::string id);
+    net::awaitable<base::result<void>> deliver(outgoing_message message);
+    net::awaitable<base::result<void>> connect_for(const route& wanted, const std::string& id);
+    base::result<route> route_of(const mail::envelope& envelope) const;
+    net::awaitable<void> put_back(outgoing_message message);
     net::awaitable<void> close_connection();
     void note_request(run_reason why);
 
@@ -86,14 +81,20 @@ private:
     blocking& work_;
     net::worker& worker_;
     base::logger log_;
-    net::connector connector_;
     net::event wake_;
     std::optional<run_reason> running_;
     std::optional<run_reason> requested_;
-    std::unique_ptr<connection> connection_;
+    // of the present run
+    std::unique_ptr<client_session> connection_;
+    route connected_for_;
+    std::set<std::string> unconnectable_; // addresses of envelopes
     bool stopping_ = false;
     bool cut_short_ = false;
     std::function<void()> ended_;
 };
+
+// [blocks] The one place that decides what becomes of a message's files.
+base::result<void> settle(spool::store& store, spool::claimed_message message,
+                          const smtp::message_done& outcome);
 
 } // namespace relay

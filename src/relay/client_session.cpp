@@ -1,0 +1,195 @@
+// The client's counterpart of smtp_server.cpp: serves the engine's reads and writes, keeps the time limits,
+// streams the content from the spool. No protocol knowledge is here.
+#include "relay/client_session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+namespace relay {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::size_t piece = 64 * 1024; // content octets read at a time
+
+net::time_point after(seconds limit) {
+    return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
+}
+
+} // namespace
+
+base::result<void> outgoing_message::read_ahead() {
+    ahead.resize(std::min<std::uint64_t>(piece, message.content_size() + 1));
+    used = 0;
+    std::size_t have = 0;
+    while (have < ahead.size()) {
+        auto n = message.read(std::span<char>(ahead).subspan(have));
+        if (n.has_error())
+            return n.error();
+        if (*n == 0) {
+            all_read = true;
+            break;
+        }
+        have += *n;
+    }
+    ahead.resize(have);
+    return {};
+}
+
+client_session::client_session(const client_session_settings& settings, blocking& work, net::worker& on,
+                               const base::logger& log)
+    : settings_(settings), work_(work), worker_(on), log_(log), connector_(on, settings.from) {}
+
+client_session::~client_session() = default;
+
+net::awaitable<base::result<void>> client_session::connect(mail::next_hop to) {
+    net::target target{to.path, to.host, to.service};
+    auto opened = co_await connector_.connect(std::move(target), settings_.connection_timeout);
+    if (opened.has_error())
+        co_return opened.error();
+    peer_.emplace(std::move(*opened));
+    protocol_ = settings_.protocol;
+    const net::endpoint& local = peer_->local();
+    if (!local.unix_domain && protocol_.helo_name.find('.') == std::string::npos)
+        protocol_.helo_name = local.address;
+    const net::endpoint& remote = peer_->peer();
+    engine_.emplace(protocol_, log_.with_peer(remote.address, std::to_string(remote.port)));
+    co_return base::result<void>();
+}
+
+std::string client_session::peer() const {
+    return peer_ ? peer_->peer().display() : std::string();
+}
+
+net::awaitable<client_session::outcome> client_session::send(outgoing_message& message) {
+    const net::endpoint& remote = peer_->peer();
+    base::logger log =
+        log_.with_peer(remote.address, std::to_string(remote.port)).with_message(message.message.id());
+    log.summary("smtp connection to {}", remote.display());
+    engine_->set_logger(log);
+    bool given = false;
+    for (;;) {
+        smtp::client_action now = co_await advance(message);
+        if (std::holds_alternative<smtp::session_ready>(now) && !given) {
+            given = true;
+            engine_->send(message.message.envelope(), message.message.content_size());
+        } else if (auto* done = std::get_if<smtp::message_done>(&now)) {
+            co_return std::move(*done);
+        } else if (auto* failed = std::get_if<smtp::session_failed>(&now)) {
+            smtp::session_failed how = std::move(*failed);
+            engine_.reset();
+            peer_.reset();
+            co_return how;
+        }
+    }
+}
+
+// Serves the engine's reads and writes until it says something that concerns the message or the session.
+net::awaitable<smtp::client_action> client_session::advance(outgoing_message& message) {
+    for (;;) {
+        smtp::client_action now = engine_->next();
+        if (auto* wait = std::get_if<smtp::read_reply>(&now)) {
+            co_await exchange(*wait);
+        } else if (auto* want = std::get_if<smtp::read_content>(&now)) {
+            co_await supply_content(message, want->at_most);
+        } else {
+            co_return now;
+        }
+    }
+}
+
+net::awaitable<bool> client_session::write_output() {
+    if (!engine_->has_output())
+        co_return true;
+    std::string bytes = engine_->take_output();
+    peer_->deadline(after(settings_.response_timeout));
+    auto written = co_await peer_->write(bytes);
+    if (!written.has_error())
+        co_return true;
+    if (net::stream::is_timeout(written.error()))
+        engine_->disconnected(
+            fmt::format("flow-control timeout after {}s", settings_.response_timeout.count()));
+    else
+        engine_->disconnected("peer disconnected");
+    co_return false;
+}
+
+net::awaitable<void> client_session::exchange(smtp::read_reply wait) {
+    bool greeting = wait.limit == smtp::read_reply::wait::greeting;
+    seconds limit = greeting ? settings_.prompt_timeout : settings_.response_timeout;
+    bool written = co_await write_output();
+    if (!written)
+        co_return;
+    if (!wait.continued)
+        reply_deadline_ = after(limit);
+    peer_->deadline(reply_deadline_);
+    for (;;) {
+        auto ready = co_await peer_->readable();
+        if (ready.has_error()) {
+            if (net::stream::is_timeout(ready.error()))
+                engine_->timed_out(static_cast<unsigned>(limit.count()));
+            else
+                engine_->disconnected("peer disconnected");
+            co_return;
+        }
+        auto buffer = worker_.buffers().take();
+        auto n = peer_->read_now(buffer.bytes());
+        if (n.has_error()) {
+            engine_->disconnected("peer disconnected");
+            co_return;
+        }
+        if (*n > 0) {
+            engine_->feed(buffer.bytes().first(*n));
+            co_return;
+        }
+    }
+}
+
+net::awaitable<void> client_session::supply_content(outgoing_message& message, std::size_t at_most) {
+    if (message.used == message.ahead.size() && !message.all_read) {
+        auto read = [&message] {
+            return message.read_ahead();
+        };
+        auto done = co_await work_.run(read);
+        if (done.has_error()) {
+            engine_->content_failed(done.error().message());
+            co_return;
+        }
+    }
+    std::span<const char> left = std::span<const char>(message.ahead).subspan(message.used);
+    left = left.first(std::min(left.size(), at_most));
+    message.used += left.size();
+    bool last = message.all_read && message.used == message.ahead.size();
+    engine_->content(left, last);
+    if (!last)
+        co_await write_output(); // a failure shows in the engine's next action
+}
+
+net::awaitable<void> client_session::quit() {
+    if (!peer_)
+        co_return;
+    engine_->quit();
+    smtp::client_action over = engine_->next(); // puts QUIT into the output
+    (void)over;
+    std::string bytes = engine_->take_output();
+    peer_->deadline(after(seconds(1)));
+    auto written = co_await peer_->write(bytes);
+    if (!written.has_error())
+        peer_->shutdown_send();
+    if (!settings_.linger)
+        peer_->reset();
+    engine_.reset();
+    peer_.reset();
+}
+
+void client_session::interrupt() {
+    connector_.interrupt();
+    if (peer_)
+        peer_->interrupt();
+}
+
+} // namespace relay

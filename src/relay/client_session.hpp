@@ -1,0 +1,84 @@
+// One connection to a next hop: connects, sends messages, quits (spec/smtp-client.md). Drives a
+// smtp::client_engine.
+//
+// Used by the forwarder for a run and by an SMTP session for immediate forwarding. Lives on one worker. What
+// becomes of a message's files is not decided here.
+#pragma once
+
+#include "base/log.hpp"
+#include "mail/next_hop.hpp"
+#include "net/connector.hpp"
+#include "net/worker.hpp"
+#include "relay/blocking.hpp"
+#include "smtp/client_engine.hpp"
+#include "spool/store.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace relay {
+
+struct client_session_settings {
+    smtp::client_settings protocol; // helo_name is our domain; replaced by the local address if it has no dot
+    std::optional<net::local_interface> from;
+    std::chrono::seconds connection_timeout{40}; // each 0 = none
+    std::chrono::seconds response_timeout{1800};
+    std::chrono::seconds prompt_timeout{20};
+    bool linger = true;
+};
+
+// A message in hand and the piece of its content that was read ahead.
+struct outgoing_message {
+    explicit outgoing_message(spool::claimed_message m) : message(std::move(m)) {}
+
+    base::result<void> read_ahead(); // [blocks] the next piece
+
+    spool::claimed_message message;
+    std::vector<char> ahead; // content octets read
+    std::size_t used = 0;    // of those, sent
+    bool all_read = false;
+};
+
+class client_session {
+public:
+    // All outlive the session.
+    client_session(const client_session_settings& settings, blocking& work, net::worker& on,
+                   const base::logger& log);
+    ~client_session();
+    client_session(const client_session&) = delete;
+    client_session& operator=(const client_session&) = delete;
+
+    // Errors carry the whole text: "connect failure: cannot connect to A".
+    net::awaitable<base::result<void>> connect(mail::next_hop to);
+    bool connected() const noexcept { return peer_.has_value(); }
+    std::string peer() const; // as displayed
+
+    // Sends the message, with the session's start before the first one. After session_failed the connection
+    // is closed.
+    using outcome = std::variant<smtp::message_done, smtp::session_failed>;
+    net::awaitable<outcome> send(outgoing_message& message);
+
+    net::awaitable<void> quit(); // the reply is not awaited
+    void interrupt();            // ends a wait for the peer, or for the connection
+
+private:
+    net::awaitable<smtp::client_action> advance(outgoing_message& message);
+    net::awaitable<void> exchange(smtp::read_reply wait);
+    net::awaitable<void> supply_content(outgoing_message& message, std::size_t at_most);
+    net::awaitable<bool> write_output();
+
+    const client_session_settings& settings_;
+    blocking& work_;
+    net::worker& worker_;
+    const base::logger& log_;
+    net::connector connector_;
+    smtp::client_settings protocol_;
+    std::optional<net::stream> peer_;
+    std::optional<smtp::client_engine> engine_;
+    net::time_point reply_deadline_{};
+};
+
+} // namespace relay
