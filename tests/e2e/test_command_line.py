@@ -180,10 +180,13 @@ verbose no
 
 def test_bad_configuration_files(t):
     missing = t.dir / 'none.conf'
-    refused(t, [missing], f'error reading configuration file: {missing}')
-    refused(t, ['--', missing], f'error reading configuration file: {missing}')
     nul = t.file('nul.conf', b'log\nport 2\x005\n')
-    refused(t, [nul], f'invalid character in configuration file: {nul}')
+    for words, text in [([missing], f'error reading configuration file: {missing}'),
+                        (['--', missing], f'error reading configuration file: {missing}'),
+                        ([nul], f'invalid character in configuration file: {nul}')]:
+        with t.row(text):
+            done = t.emailrelay(*words)
+            equal((done.returncode, done.stdout, done.stderr.splitlines()[:1]), (1, '', [f'emailrelay: error: {text}']))
     refused(t, [t.file('a.conf', 'foo\n')], 'invalid option: "--foo"')
     refused(t, [t.file('b.conf', 'gui-x 1\n')], 'invalid option: "--gui-x"')
     refused(t, [t.file('c.conf', 'p 25\n')], 'invalid option: "--p"')

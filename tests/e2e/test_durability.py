@@ -37,7 +37,6 @@ def is_whole(content):
 
 def recorded(t, *words, more=(), **options):
     need('strace')
-    t.allow_leak_check = False
     folder = t.dir / f'trace{len(t.processes)}'
     relay = t.relay(*words, prefix=recorder.prefix(folder, *more), **options)
     return relay, lambda: (relay.terminate(), recorder.Record(folder, relay.spool.path))[1]
@@ -116,7 +115,6 @@ def test_no_sync_flushes_nothing(t):
 def test_flush_that_fails(t):
     """The messages waiting for it get 452 and leave nothing; it goes on when the disk does."""
     need('strace')
-    t.allow_leak_check = False
     relay = t.relay()
     with relay.greeted() as wire:
         equal(wire.submit(message('before'))[0], 250)

@@ -170,7 +170,7 @@ refusals = {
     'MAIL 5xx': ({'MAIL': ['550 go away', '250 ok']}, [], 'go away', 550, two, ['MAIL']),
     'MAIL 4xx': ({'MAIL': ['450 later', '250 ok']}, [], 'later', 450, two, ['MAIL']),
     'MAIL, several lines': ({'MAIL': ['550-go\r\n550-far\r\n550 away', '250 ok']}, [], r'go\nfar\naway', 550, two, ['MAIL']),
-    'MAIL, odd octets': ({'MAIL': [b'550 a\\b\tc\x01\xff\r\n', '250 ok']}, [], r'a\\b\tc\x01\xFF', 550, two, ['MAIL']),
+    'MAIL, odd octets': ({'MAIL': [b'550 a\\b\tc\x01\xff\r\n', '250 ok']}, [], r'a\\b\tc\x01\xff', 550, two, ['MAIL']),
     'one RCPT': ({'RCPT': refusing('b@')}, [], 'one or more recipients rejected', 550, two,
                  ['MAIL', 'RCPT', 'RCPT', 'RSET']),
     'one RCPT, other code': ({'RCPT': refusing('a@', code=452)}, [], 'one or more recipients rejected', 452, two,

@@ -16,11 +16,15 @@ def submit(relay, count=1, quit=True):
             wire.closed()
 
 
+def proxy(t, address):
+    return t.relay('--as-proxy', address, log=None, verbose=None, log_file=t.dir / 'log', port=harness.free_port(), wait='port')
+
+
 @harness.limit(180)
 def test_proxy_with_many_messages(t):
     need('smtp-source', 'smtp-sink')
     sink = t.sink()
-    relay = t.relay('--as-proxy', sink.address, verbose=None)
+    relay = proxy(t, sink.address)
     count = 2000
     t.run([find('smtp-source'), '-d', '-s', '20', '-m', str(count), '-l', '1000', f'127.0.0.1:{relay.port}'], seconds=120)
     relay.spool.wait_empty(120)
@@ -30,7 +34,7 @@ def test_proxy_with_many_messages(t):
 @harness.limit(180)
 def test_proxy_delivers_each_once(t):
     hop = t.next_hop()
-    relay = t.relay('--as-proxy', hop.address, verbose=None)
+    relay = proxy(t, hop.address)
     for n in range(30):
         submit(relay, 3)
     relay.spool.wait_empty(60)

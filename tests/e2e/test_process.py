@@ -37,7 +37,6 @@ def gone(pid):
 
 
 def test_daemon(t):
-    t.allow_leak_check = False
     pid, pid_file, port, done = daemon(t)
     equal((done.stdout, done.stderr), ('', ''))
     assert re.fullmatch(r'\d+\n', pid_file.read_text())
@@ -67,7 +66,6 @@ def test_daemon(t):
 
 def test_default_user_and_its_files(t):
     harness.need_root('users')
-    t.allow_leak_check = False
     spool = t.spool()
     os.chmod(spool.path, 0o775)
     os.chown(spool.path, 0, grp.getgrnam('daemon').gr_gid)
@@ -89,7 +87,6 @@ def test_default_user_and_its_files(t):
 
 def test_privileged_port_with_default_user(t):
     harness.need_root('ports below 1024')
-    t.allow_leak_check = False
     harness.private_network()
     relay = t.relay(user=None, port=None)
     equal(relay.port, 25)
@@ -310,11 +307,11 @@ def test_log_file(t):
 
 def test_bad_log_file(t):
     done = t.emailrelay('--no-daemon', '--log', '--no-syslog', '--port=0', '--log-file=/nonexistent/x', f'--spool-dir={t.spool().path}')
-    equal((done.returncode, done.stderr), (1, 'emailrelay: error: cannot open log file: /nonexistent/x\n'))
+    equal(done.returncode, 1)
+    match(done.stderr, r'^emailrelay: error: cannot open log file: /nonexistent/x(: .*)?\n$')
 
 
 def test_close_stderr(t):
-    t.allow_leak_check = False
     port = harness.free_port()
     pid_file = t.folder('run', 0o777) / 'pid'
     relay = t.relay('--close-stderr', f'--pid-file={pid_file}', port=port, verbose=None, wait=False)
@@ -338,7 +335,6 @@ def test_long_lines_are_cut(t):
 def test_syslog(t):
     """Lines go to /dev/log with facility and level."""
     harness.private_mounts()
-    t.allow_leak_check = False
     path = t.folder('devlog', 0o777) / 'log'
     server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     server.bind(str(path))
