@@ -1,4 +1,5 @@
-// The spool directory: messages as pairs of text files, committed durably (spec/spool.md, design.md section 4).
+// The spool directory: messages as pairs of text files, committed durably (spec/spool.md, design.md section
+// 4).
 //
 // Thread-safe. Functions marked [blocks] do file work and belong on a disk thread; the others never wait.
 // The files are the truth while the machine runs; the journal matters only after a crash.
@@ -27,18 +28,20 @@ class filesystem;
 namespace spool {
 
 struct settings {
-    std::string directory;                    // absolute
-    bool sync = true;                         // --no-sync clears it
-    std::size_t hold_in_memory = 64 * 1024;   // content octets of one message held before they go to its file
-    std::size_t journal_limit = 256 * 1024;   // larger content is flushed as files instead
-    std::uint64_t journal_segment = 64 << 20; // octets; less when the file system is small
+    std::string directory;                   // absolute
+    bool sync = true;                        // --no-sync clears it
+    std::size_t hold_in_memory = 64 * 1024;  // content octets of one message held before they go to its file
+    std::size_t journal_limit = 256 * 1024;  // larger content is flushed as files instead
+    std::uint64_t journal_segment = 4 << 20; // octets of one segment, at most; the first ones are smaller
+    std::uint64_t journal_size = 128 << 20;  // all segments; less when the file system has little room
     std::chrono::milliseconds checkpoint{1000};
 };
 
+class commit_message;
 class store;
 
-// A message being received. Owned by one session, used by one thread at a time. Destroying it (or store::discard,
-// which does so off the network thread) removes what it wrote, unless it was committed.
+// A message being received. Owned by one session, used by one thread at a time. Destroying it (or
+// store::discard, which does so off the network thread) removes what it wrote, unless it was committed.
 class new_message {
 public:
     new_message(new_message&&) noexcept;
@@ -50,19 +53,21 @@ public:
     // Takes octets into memory; never waits. When `needs_write()` call write() on a disk thread before more.
     void append(std::span<const char> bytes);
     bool needs_write() const noexcept;
-    void write(); // [blocks] the held octets go to the content file; a failure is remembered and shows at commit
+    void
+    write(); // [blocks] the held octets go to the content file; a failure is remembered and shows at commit
 
     std::uint64_t size() const noexcept;
 
 private:
     friend class store;
+    friend class commit_message;
     struct state;
     explicit new_message(std::unique_ptr<state> s);
     std::unique_ptr<state> state_;
 };
 
-// A message taken for forwarding: its envelope is locked as `.busy`. Destroying it without settling it releases it
-// [blocks]; so settle it by finish, fail, fail_partly or release.
+// A message taken for forwarding: its envelope is locked as `.busy`. Destroying it without settling it
+// releases it [blocks]; so settle it by finish, fail, fail_partly or release.
 class claimed_message {
 public:
     claimed_message(claimed_message&&) noexcept;
@@ -86,8 +91,8 @@ private:
 
 class store {
 public:
-    // [blocks] Checks the directory, recovers what a crash left, starts the journal. `files`, `pool` and the logger's
-    // sink outlive the store. Fails with "invalid spool directory: <path>: <reason>".
+    // [blocks] Checks the directory, recovers what a crash left, starts the journal. `files`, `pool` and the
+    // logger's sink outlive the store. Fails with "invalid spool directory: <path>: <reason>".
     static base::result<std::unique_ptr<store>> open(settings s, os::filesystem& files, os::worker_pool& pool,
                                                      base::logger log);
     ~store(); // as close()
@@ -97,8 +102,9 @@ public:
     // ---- accepting
     new_message create();
 
-    // Stores the message and calls `done` on a disk or journal thread: on success both files are there under their
-    // final names and will survive a power cut. On failure nothing of it is left. `done` must not block.
+    // Stores the message and calls `done` on a disk or journal thread: on success both files are there under
+    // their final names and will survive a power cut. On failure nothing of it is left. `done` must not
+    // block.
     using completion = std::function<void(base::result<void>)>;
     void commit(new_message message, mail::envelope envelope, completion done);
 
@@ -106,21 +112,23 @@ public:
     void discard(new_message message);
 
     // ---- forwarding
-    // [blocks] Ids of ready messages, oldest first: by the time in the name, then sequence; foreign names last in byte
-    // order. Also releases `.busy` files that a dead process of ours left.
+    // [blocks] Ids of ready messages, oldest first: by the time in the name, then sequence; foreign names
+    // last in byte order. Also releases `.busy` files that a dead process of ours left.
     base::result<std::vector<std::string>> ready();
     base::result<std::vector<std::string>> failed(); // [blocks] `.bad`, in byte order of the file name
 
-    // [blocks] Says that these will be claimed soon, durably and in one flush, so that claim() need not flush.
+    // [blocks] Says that these will be claimed soon, durably and in one flush, so that claim() need not
+    // flush.
     void announce(std::span<const std::string> ids);
 
-    // [blocks] Locks, reads, opens. A message that is gone, locked by others or unreadable gives an error after the
-    // spec's warning has been logged and the lock undone.
+    // [blocks] Locks, reads, opens. A message that is gone, locked by others or unreadable gives an error
+    // after the spec's warning has been logged and the lock undone.
     base::result<claimed_message> claim(const std::string& id);
 
     base::result<void> finish(claimed_message message);  // [blocks] sent: envelope, then content deleted
     base::result<void> release(claimed_message message); // [blocks] back to `.envelope`
-    base::result<void> fail(claimed_message message, std::string_view reason, std::optional<int> code); // [blocks]
+    base::result<void> fail(claimed_message message, std::string_view reason,
+                            std::optional<int> code); // [blocks]
     // [blocks] Sent to some: To-Remote is reduced to `refused`, then failed.
     base::result<void> fail_partly(claimed_message message, const std::vector<std::string>& refused,
                                    std::string_view reason, std::optional<int> code);

@@ -1,0 +1,43 @@
+// The inside of a message taken for forwarding, and what becomes of it.
+#pragma once
+
+#include "spool/core.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spool {
+
+struct claimed_message::state {
+    state(std::shared_ptr<core> c, std::string name) : owner(std::move(c)), id(std::move(name)) {}
+
+    base::result<void> claim();
+    base::result<void> finish();
+    base::result<void> release();
+    base::result<void> fail(std::string_view reason, std::optional<int> code);
+    base::result<void> fail_partly(const std::vector<std::string>& refused, std::string_view reason,
+                                   std::optional<int> code);
+
+    std::shared_ptr<core> owner;
+    std::string id;
+    mail::envelope envelope;
+    os::file lock; // the envelope, locked for as long as it is open
+    os::file content;
+    std::uint64_t content_size = 0;
+    std::uint64_t read_so_far = 0;
+
+private:
+    base::result<void> lock_envelope();
+    base::result<void> read_files();
+    base::result<void> ignore(const base::error& why, bool locked);
+    base::result<void> not_locked();
+    base::result<void> append_reason(std::string_view reason, std::optional<int> code);
+    base::result<void> rewrite(const std::vector<std::string>& refused, std::string_view reason,
+                               std::optional<int> code);
+    base::result<void> rename_to_bad();
+};
+
+} // namespace spool

@@ -1,0 +1,71 @@
+// What the parts of a store share. Lives as long as the store and the messages that it handed out.
+#pragma once
+
+#include "spool/folder.hpp"
+#include "spool/journal.hpp"
+#include "spool/store.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace spool {
+
+inline constexpr std::uint64_t max_envelope_size = 64 << 20;
+
+// Hands out message ids; thread-safe.
+class id_source {
+public:
+    explicit id_source(std::uint64_t pid) : pid_(pid) {}
+    std::string next();
+
+private:
+    std::uint64_t pid_;
+    std::atomic<std::uint64_t> sequence_{0};
+};
+
+// Counts what is under way, so that close() can wait for it.
+class gate {
+public:
+    void enter();
+    void leave();
+    void wait_until_empty();
+
+private:
+    std::mutex mutex_;
+    std::condition_variable empty_;
+    std::size_t inside_ = 0;
+};
+
+// Claims that are in the journal ahead of time.
+class announcements {
+public:
+    void add(std::span<const std::string> ids);
+    bool take(const std::string& id);
+    std::vector<std::string> take_all();
+
+private:
+    std::mutex mutex_;
+    std::unordered_set<std::string> ids_;
+};
+
+struct core {
+    core(settings s, os::filesystem& files, os::file directory, os::worker_pool& p, base::logger l);
+
+    settings config;
+    folder dir;
+    os::worker_pool& pool;
+    base::logger log;
+    id_source ids;
+    journal records;
+    os::worker_pool flushers; // for work that waits for the disk, so that it does not hold up the pool
+    gate commits;
+    announcements announced;
+};
+
+} // namespace spool

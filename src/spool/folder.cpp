@@ -1,0 +1,107 @@
+#include "spool/folder.hpp"
+
+#include <boost/system/errc.hpp>
+
+#include <cerrno>
+#include <span>
+#include <utility>
+
+namespace spool {
+
+folder::folder(os::filesystem& files, os::file directory, std::string path)
+    : files_(files), directory_(std::move(directory)), path_(std::move(path)) {}
+
+std::string folder::path_of(std::string_view name) const {
+    std::string whole = path_;
+    if (!whole.ends_with('/'))
+        whole += '/';
+    return whole.append(name);
+}
+
+base::result<os::file> folder::open(const std::string& name, os::open_mode mode) const {
+    return files_.open(directory_, name, mode);
+}
+
+base::result<os::file_status> folder::status(const std::string& name) const {
+    return files_.status(directory_, name);
+}
+
+bool folder::exists(const std::string& name) const {
+    return status(name).has_value();
+}
+
+base::result<void> folder::rename(const std::string& from, const std::string& to) const {
+    return files_.rename(directory_, from, to);
+}
+
+base::result<void> folder::rename_new(const std::string& from, const std::string& to) const {
+    return files_.rename_new(directory_, from, to);
+}
+
+base::result<void> folder::remove(const std::string& name) const {
+    return files_.remove(directory_, name);
+}
+
+base::result<void> folder::write_new(const std::string& name, std::string_view bytes, bool flush) const {
+    auto made = open(name, os::open_mode::create);
+    if (made.has_error())
+        return made.error();
+    auto outcome = files_.write(*made, bytes);
+    if (outcome.has_value() && flush)
+        outcome = files_.flush(*made);
+    auto closed = files_.close(std::move(*made));
+    if (outcome.has_value())
+        outcome = std::move(closed);
+    if (outcome.has_error()) {
+        (void)remove(name);
+        return base::error{outcome.error().code, outcome.error().what + " " + name};
+    }
+    return {};
+}
+
+base::result<std::string> folder::read(const os::file& opened, std::uint64_t limit) const {
+    auto about = files_.status(opened);
+    if (about.has_error())
+        return about.error();
+    if (about->kind != os::file_status::type::regular)
+        return base::make_error(about->kind == os::file_status::type::directory ? EISDIR : EINVAL, "read");
+    if (about->size > limit)
+        return base::make_error(EFBIG, "read");
+    std::string text(about->size, '\0');
+    auto got = files_.read_at(opened, 0, text);
+    if (got.has_error())
+        return got.error();
+    text.resize(*got);
+    return text;
+}
+
+base::result<std::string> folder::read(const std::string& name, std::uint64_t limit) const {
+    auto opened = open(name, os::open_mode::read);
+    if (opened.has_error())
+        return opened.error();
+    return read(*opened, limit);
+}
+
+base::result<void> folder::flush() {
+    std::unique_lock lock(mutex_);
+    std::shared_ptr<round> mine = next_;
+    while (!mine->over) {
+        if (flushing_) {
+            round_over_.wait(lock);
+            continue;
+        }
+        // The round that has not begun is the one waited for: this thread carries it out for all.
+        flushing_ = true;
+        next_ = std::make_shared<round>();
+        lock.unlock();
+        auto outcome = files_.flush(directory_);
+        lock.lock();
+        flushing_ = false;
+        mine->outcome = std::move(outcome);
+        mine->over = true;
+        round_over_.notify_all();
+    }
+    return mine->outcome;
+}
+
+} // namespace spool

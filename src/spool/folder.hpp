@@ -1,0 +1,58 @@
+// The spool directory as held open by a store: file work with the directory and the file system already
+// filled in.
+//
+// Concurrent calls of flush() share what they ask the disk for: each caller's flush begins after its call.
+#pragma once
+
+#include "os/filesystem.hpp"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace spool {
+
+class folder {
+public:
+    folder(os::filesystem& files, os::file directory, std::string path);
+
+    os::filesystem& files() const noexcept { return files_; }
+    const os::file& directory() const noexcept { return directory_; }
+    const std::string& path() const noexcept { return path_; }
+    std::string path_of(std::string_view name) const;
+
+    base::result<os::file> open(const std::string& name, os::open_mode mode) const;
+    base::result<os::file_status> status(const std::string& name) const;
+    bool exists(const std::string& name) const;
+    base::result<void> rename(const std::string& from, const std::string& to) const;
+    base::result<void> rename_new(const std::string& from, const std::string& to) const;
+    base::result<void> remove(const std::string& name) const;
+
+    // Makes a file that must not exist yet. On failure nothing of it is left, unless it was there before.
+    base::result<void> write_new(const std::string& name, std::string_view bytes, bool flush) const;
+
+    // The whole of a plain file, at most `limit` octets.
+    base::result<std::string> read(const os::file& opened, std::uint64_t limit) const;
+    base::result<std::string> read(const std::string& name, std::uint64_t limit) const;
+
+    base::result<void> flush();
+
+private:
+    struct round {
+        bool over = false;
+        base::result<void> outcome;
+    };
+
+    os::filesystem& files_;
+    os::file directory_;
+    std::string path_;
+
+    std::mutex mutex_;
+    std::condition_variable round_over_;
+    std::shared_ptr<round> next_ = std::make_shared<round>();
+    bool flushing_ = false;
+};
+
+} // namespace spool

@@ -1,0 +1,63 @@
+// The commit journal: makes accepted messages durable many at a time (design.md section 4).
+#pragma once
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "spool/folder.hpp"
+#include "spool/journal_format.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace spool {
+
+// Who waits for a record. Called on the journal's thread, which must not be held up: first written(), then
+// flushed(); or declined() alone. By default nothing happens.
+class journal_client {
+public:
+    virtual ~journal_client() = default;
+    virtual void written() {}                          // survives the end of the process
+    virtual void flushed(const base::result<void>&) {} // survives a power cut, or an error
+    virtual void declined() {}                         // there is no room: nothing was written
+};
+
+struct journal_settings {
+    bool sync = true;
+    std::uint64_t segment = 4 << 20;
+    std::uint64_t total = 128 << 20;
+};
+
+// How soon a record has to be on its way.
+enum class urgency {
+    riding,  // with the next batch, or within half a second
+    written, // at once, without a flush
+    flushed, // at once, with a flush
+};
+
+class journal {
+public:
+    journal(folder& where, journal_settings s, base::logger log);
+    ~journal();
+
+    // The views stay valid until the client has heard flushed() or declined().
+    void put(const std::string& id, std::string_view envelope, std::string_view content,
+             std::shared_ptr<journal_client> client);
+    // The files of a message that was put are there: the checkpoint may flush them.
+    void stored(const std::string& id);
+
+    void append(record_kind kind, const std::string& id, urgency how,
+                std::shared_ptr<journal_client> client = nullptr);
+    // [blocks] True when written (or flushed), false when declined.
+    base::result<bool> append_and_wait(record_kind kind, std::span<const std::string> ids, urgency how);
+
+    void close();
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+} // namespace spool

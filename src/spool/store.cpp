@@ -1,0 +1,233 @@
+#include "spool/store.hpp"
+
+#include "base/text.hpp"
+#include "os/clock.hpp"
+#include "os/identity.hpp"
+#include "os/machine.hpp"
+#include "spool/claim.hpp"
+#include "spool/commit_message.hpp"
+#include "spool/core.hpp"
+#include "spool/names.hpp"
+#include "spool/new_message.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace spool {
+
+namespace {
+
+constexpr std::size_t flusher_threads = 4;
+
+base::error invalid_directory(const std::string& path, const base::error& why) {
+    return {{}, "invalid spool directory: " + path + ": " + base::to_lower(why.code.message())};
+}
+
+// On a thread that is prepared for file work, whatever the caller's is.
+template <class Work>
+auto on_file_thread(Work work) {
+    decltype(work()) outcome;
+    std::thread worker([&] {
+        os::prepare_file_thread();
+        outcome = work();
+    });
+    worker.join();
+    return outcome;
+}
+
+} // namespace
+
+std::string id_source::next() {
+    auto now = static_cast<std::uint64_t>(os::seconds_now());
+    return format_name({pid_, now, ++sequence_});
+}
+
+void gate::enter() {
+    std::lock_guard lock(mutex_);
+    ++inside_;
+}
+
+void gate::leave() {
+    std::lock_guard lock(mutex_);
+    if (--inside_ == 0)
+        empty_.notify_all();
+}
+
+void gate::wait_until_empty() {
+    std::unique_lock lock(mutex_);
+    empty_.wait(lock, [this] { return inside_ == 0; });
+}
+
+void announcements::add(std::span<const std::string> ids) {
+    std::lock_guard lock(mutex_);
+    ids_.insert(ids.begin(), ids.end());
+}
+
+bool announcements::take(const std::string& id) {
+    std::lock_guard lock(mutex_);
+    return ids_.erase(id) != 0;
+}
+
+std::vector<std::string> announcements::take_all() {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> all(ids_.begin(), ids_.end());
+    ids_.clear();
+    return all;
+}
+
+core::core(settings s, os::filesystem& files, os::file directory, os::worker_pool& p, base::logger l)
+    : config(std::move(s)), dir(files, std::move(directory), config.directory), pool(p), log(std::move(l)),
+      ids(os::process_id()), records(dir, {config.sync, config.journal_segment, config.journal_size}, log),
+      flushers("flush", flusher_threads, os::prepare_file_thread) {}
+
+struct store::impl {
+    explicit impl(std::shared_ptr<core> c) : shared(std::move(c)) {}
+
+    base::result<void> check_writable();
+    base::result<std::vector<std::string>> list(std::string_view suffix);
+    void forget_announcements();
+
+    std::shared_ptr<core> shared;
+    bool closed = false;
+};
+
+store::store(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
+
+store::~store() {
+    close();
+}
+
+base::result<std::unique_ptr<store>> store::open(settings s, os::filesystem& files, os::worker_pool& pool,
+                                                 base::logger log) {
+    auto opening = [&]() -> base::result<std::unique_ptr<impl>> {
+        auto directory = files.open_directory(s.directory);
+        if (directory.has_error())
+            return invalid_directory(s.directory, directory.error());
+        auto shared = std::make_shared<core>(std::move(s), files, std::move(*directory), pool, log);
+        auto made = std::make_unique<impl>(std::move(shared));
+        if (auto listed = made->list(envelope_suffix); listed.has_error())
+            return invalid_directory(made->shared->dir.path(), listed.error());
+        if (made->check_writable().has_error())
+            log.warning("directory not writable: \"{}\"", made->shared->dir.path());
+        return made;
+    };
+    std::optional<base::result<std::unique_ptr<impl>>> opened;
+    on_file_thread([&] {
+        opened.emplace(opening());
+        return true;
+    });
+    if (opened->has_error())
+        return opened->error();
+    return std::unique_ptr<store>(new store(std::move(**opened)));
+}
+
+// A probe file is made and removed (spec/spool.md section 7).
+base::result<void> store::impl::check_writable() {
+    folder& dir = shared->dir;
+    std::int64_t now = os::nanoseconds_now();
+    std::string probe =
+        fmt::format(".{}.{}.0.{}.tmp", now / 1'000'000'000, now / 1000 % 1'000'000, os::process_id());
+    auto made = dir.write_new(probe, "", false);
+    if (made.has_error())
+        return made;
+    return dir.remove(probe);
+}
+
+new_message store::create() {
+    auto& shared = impl_->shared;
+    return new_message(std::make_unique<new_message::state>(shared, shared->ids.next()));
+}
+
+void store::commit(new_message message, mail::envelope envelope, completion done) {
+    impl_->shared->commits.enter();
+    std::make_shared<commit_message>(std::move(message.state_), envelope, std::move(done))->start();
+}
+
+void store::discard(new_message message) {
+    if (!message.state_->content)
+        return;
+    auto kept = std::make_shared<new_message>(std::move(message));
+    impl_->shared->pool.post([kept] { new_message gone(std::move(*kept)); });
+}
+
+base::result<std::vector<std::string>> store::impl::list(std::string_view suffix) {
+    std::vector<std::string> names;
+    auto listed = shared->dir.files().list(shared->dir.directory(), [&](std::string_view name) {
+        if (!id_of(name, suffix).empty())
+            names.emplace_back(name);
+    });
+    if (listed.has_error())
+        return listed.error();
+    return names;
+}
+
+base::result<std::vector<std::string>> store::ready() {
+    impl_->forget_announcements();
+    auto names = impl_->list(envelope_suffix);
+    if (names.has_error())
+        return names;
+    for (std::string& name : *names)
+        name.resize(name.size() - envelope_suffix.size());
+    std::sort(names->begin(), names->end(), goes_before);
+    return names;
+}
+
+base::result<std::vector<std::string>> store::failed() {
+    auto names = impl_->list(bad_suffix);
+    if (names.has_error())
+        return names;
+    std::sort(names->begin(), names->end());
+    for (std::string& name : *names)
+        name.resize(name.size() - bad_suffix.size());
+    return names;
+}
+
+void store::announce(std::span<const std::string> ids) {
+    impl_->forget_announcements();
+    auto known = impl_->shared->records.append_and_wait(record_kind::claim, ids, urgency::flushed);
+    if (known.has_value() && *known)
+        impl_->shared->announced.add(ids);
+}
+
+// Announced and not claimed: a `.busy` of that name would not be ours.
+void store::impl::forget_announcements() {
+    for (const std::string& id : shared->announced.take_all())
+        shared->records.append(record_kind::released, id, urgency::riding);
+}
+
+base::result<claimed_message> store::claim(const std::string& id) {
+    auto taken = std::make_unique<claimed_message::state>(impl_->shared, id);
+    if (auto claimed = taken->claim(); claimed.has_error())
+        return claimed.error();
+    return claimed_message(std::move(taken));
+}
+
+base::result<void> store::finish(claimed_message message) {
+    return std::exchange(message.state_, nullptr)->finish();
+}
+
+base::result<void> store::release(claimed_message message) {
+    return std::exchange(message.state_, nullptr)->release();
+}
+
+base::result<void> store::fail(claimed_message message, std::string_view reason, std::optional<int> code) {
+    return std::exchange(message.state_, nullptr)->fail(reason, code);
+}
+
+base::result<void> store::fail_partly(claimed_message message, const std::vector<std::string>& refused,
+                                      std::string_view reason, std::optional<int> code) {
+    return std::exchange(message.state_, nullptr)->fail_partly(refused, reason, code);
+}
+
+void store::close() {
+    if (!impl_ || std::exchange(impl_->closed, true))
+        return;
+    impl_->shared->commits.wait_until_empty();
+    impl_->forget_announcements();
+    impl_->shared->records.close();
+    impl_->shared->flushers.stop();
+}
+
+} // namespace spool
