@@ -28,6 +28,9 @@ using step = std::optional<server_action>;
 // Longer lines than RFC 5321 section 4.5.3.1.6 knows are worth a warning.
 constexpr std::size_t very_long_line = 1000;
 
+// The longest path of RFC 5321 section 4.5.3.1.3; longer ones are accepted.
+constexpr std::size_t usual_path = 256;
+
 // What one unfinished command may hold when its length is not limited.
 constexpr std::size_t overflow = 80'000;
 
@@ -115,6 +118,7 @@ struct server_engine::impl {
 
     void answer_rcpt(recipient_verdict& verdict);
     void answer_vrfy(const recipient_verdict& verdict);
+    bool no_room_for_recipient() const;
     void refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword);
 
     // ---- replies and logging
@@ -155,6 +159,7 @@ struct server_engine::impl {
 
     // transaction
     mail::envelope envelope_;
+    std::size_t recipient_octets_ = 0;
     bool smtputf8_ = false;
     bool begun_ = false;           // the driver has a message of ours
     bool discard_pending_ = false; // and is to be told to forget it
@@ -546,8 +551,7 @@ step server_engine::impl::do_rcpt(std::string_view argument) {
         reply("550 invalid character in mailbox name: not using smtputf8");
         return std::nullopt;
     }
-    const std::size_t recipients = envelope_.to_local.size() + envelope_.to_remote.size();
-    if (settings_.max_recipients && recipients >= settings_.max_recipients) {
+    if (no_room_for_recipient()) {
         reply("452 too many recipients");
         return std::nullopt;
     }
@@ -679,10 +683,12 @@ void server_engine::impl::answer_rcpt(recipient_verdict& verdict) {
     const bool local = verdict.what == recipient_verdict::kind::local;
     if (local || verdict.what == recipient_verdict::kind::remote) {
         if (local) {
+            recipient_octets_ += verdict.address.size();
             envelope_.to_local.push_back(std::move(verdict.address));
         } else {
             const std::string& used = verdict.address.empty() ? forward_path_ : verdict.address;
             envelope_.utf8_mailboxes = envelope_.utf8_mailboxes || !base::is_ascii(mailbox_part(used));
+            recipient_octets_ += used.size();
             envelope_.to_remote.push_back(used);
         }
         --idle_commands_;
@@ -713,6 +719,13 @@ void server_engine::impl::answer_vrfy(const recipient_verdict& verdict) {
         reply(verdict.what == recipient_verdict::kind::rejected ? "550" : "450",
               verdict.response.empty() ? "" : " ", untrusted{verdict.response});
     }
+}
+
+// Addresses may be long, but not all of them.
+bool server_engine::impl::no_room_for_recipient() const {
+    const std::size_t recipients = envelope_.to_local.size() + envelope_.to_remote.size();
+    return settings_.max_recipients && (recipients >= settings_.max_recipients ||
+                                        recipient_octets_ / usual_path >= settings_.max_recipients);
 }
 
 void server_engine::impl::refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword) {
@@ -779,6 +792,7 @@ void server_engine::impl::greeted_by(std::string_view name) {
 void server_engine::impl::end_transaction() {
     drop_message();
     envelope_ = mail::envelope();
+    recipient_octets_ = 0;
     smtputf8_ = false;
     state_ = state::idle;
 }

@@ -34,7 +34,7 @@ namespace smtp {
 struct server_settings {
     std::string domain;             // --domain
     std::string version;            // shown in the greeting
-    bool anonymous_server = false;  // --anonymous=server: shorter greeting, EHLO and HELP
+    bool anonymous_server = false;  // --anonymous=server: less in greeting and EHLO
     bool anonymous_vrfy = false;    // --anonymous=vrfy
     bool anonymous_content = false; // --anonymous=content: no Received line
     std::uint64_t size_limit = 0;   // --size in octets, 0 = none
@@ -47,7 +47,7 @@ struct server_settings {
     bool a_labels = true;
     // Limits (design.md section 7); 0 = none.
     std::size_t max_command_line = 4096; // octets without CR-LF
-    std::size_t max_recipients = 10'000; // per message
+    std::size_t max_recipients = 10'000; // per message, and 256 octets for each of them on average
     unsigned max_errors = 8;             // of the kinds that the spec counts
     unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors
     unsigned max_idle_commands = 1000;   // commands without a message

@@ -748,6 +748,20 @@ TEST_F(server_engine, recipients_are_limited) {
     play(sender() + 5 * lines{"C: RCPT TO:<x@y>", "A: check x@y from a@b", "S: 250 recipient <x@y> OK"});
 }
 
+TEST_F(server_engine, long_recipients_count_for_several) {
+    settings.max_recipients = 2;
+    const std::string longest(510, 'l');
+    play(sender() + lines{"C: RCPT TO:<" + longest + ">", "A: check " + longest + " from a@b",
+                          "S: 250 recipient <" + longest + "> OK", "C: RCPT TO:<x@y>",
+                          "A: check x@y from a@b", "S: 250 recipient <x@y> OK"});
+    const std::string too_long(512, 'l');
+    play(sender() + lines{"C: RCPT TO:<" + too_long + ">", "A: check " + too_long + " from a@b",
+                          "S: 250 recipient <" + too_long + "> OK", "C: RCPT TO:<x@y>",
+                          "S: 452 too many recipients", "C: RSET", "S: 250 state reset", "A: discard",
+                          "C: MAIL FROM:<a@b>", "S: 250 sender <a@b> OK", "A: begin", "C: RCPT TO:<x@y>",
+                          "A: check x@y from a@b", "S: 250 recipient <x@y> OK"});
+}
+
 // ---- section 5.4: VRFY
 
 TEST_F(server_engine, vrfy) {
