@@ -23,6 +23,10 @@ struct next_hop {
     std::string socks_host; // empty: connect directly
     std::string socks_service;
 
+    // What is looked up here: with a SOCKS server that alone, the far host is its affair.
+    const std::string& near_host() const { return socks_host.empty() ? host : socks_host; }
+    const std::string& near_service() const { return socks_host.empty() ? service : socks_service; }
+
     bool operator==(const next_hop&) const = default;
 };
 

@@ -1,6 +1,7 @@
 #include "net/connector.hpp"
 
 #include "net/asio_stream.hpp"
+#include "net/socks.hpp"
 #include "net/worker.hpp"
 
 #include "base/text.hpp"
@@ -50,12 +51,31 @@ struct connector::impl {
     std::optional<local_interface> from;
     asio::steady_timer limit;
     std::shared_ptr<generic_socket> attempt; // the connect that is going on
+    stream* asking = nullptr;                // the SOCKS exchange that is going on
     bool interrupted = false;
 
     void cancel_attempt() {
         boost::system::error_code ignored;
         if (attempt)
             attempt->cancel(ignored);
+        if (asking)
+            asking->interrupt();
+    }
+
+    awaitable<base::result<void>> ask_socks_server(stream& server, const target& to, time_point deadline) {
+        struct going_on { // ended also when the coroutine is destroyed
+            going_on(impl& i, stream& s) : self(i) { self.asking = &s; }
+            ~going_on() { self.asking = nullptr; }
+            impl& self;
+        };
+        auto port = base::to_number(to.far_service);
+        if (!port || *port > 65535)
+            co_return base::error{{}, "socks error: invalid port: " + to.far_service};
+        going_on present(*this, server);
+        server.deadline(deadline);
+        auto passed = co_await pass_socks(server, to.far_host, static_cast<std::uint16_t>(*port));
+        server.deadline(time_point::max());
+        co_return passed;
     }
 };
 
@@ -149,8 +169,19 @@ awaitable<base::result<stream>> connector::connect(target to, std::chrono::secon
         auto [failed] = co_await socket->async_connect(next.where, asio::as_tuple(asio::use_awaitable));
         self->limit.cancel();
         self->attempt.reset();
-        if (!failed)
-            co_return make_stream(std::move(*socket));
+        if (!failed) {
+            stream opened = make_stream(std::move(*socket));
+            if (to.far_host.empty())
+                co_return opened;
+            auto passed = co_await self->ask_socks_server(opened, to, deadline);
+            if (!passed.has_error())
+                co_return opened;
+            if (self->interrupted)
+                break;
+            if (stream::is_timeout(passed.error()))
+                co_return timed_out(next.shown, limit);
+            co_return passed.error();
+        }
         if (self->interrupted)
             break;
         if (deadline != time_point::max() && std::chrono::steady_clock::now() >= deadline)

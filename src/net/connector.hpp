@@ -20,6 +20,10 @@ struct target {
     std::string path;    // unix-domain socket, or empty
     std::string host;    // name (A-labels) or literal
     std::string service; // number or name
+    // Non-empty: host and service are a SOCKS server's, which is asked to go on to these (a name or literal,
+    // and a number), and looks the name up.
+    std::string far_host{};
+    std::string far_service{};
 };
 
 // --client-interface: local address and perhaps port; fixes the family.
@@ -37,9 +41,10 @@ public:
     connector(worker& on, std::optional<local_interface> from);
     ~connector();
 
-    // Looks the host up and tries its addresses in order, all within `limit` (0 = none). Errors carry the
-    // whole text: "connect failure: cannot connect to A[: reason]", "connect failure: cannot connect to A:
-    // timed out out after Ns", "dns error: ...", "socket bind error: ...".
+    // Looks the host up and tries its addresses in order, all within `limit` (0 = none), the exchange with a
+    // SOCKS server included. Errors carry the whole text: "connect failure: cannot connect to A[: reason]",
+    // "connect failure: cannot connect to A: timed out out after Ns", "dns error: ...", "socket bind error:
+    // ...", "socks error: ...".
     awaitable<base::result<stream>> connect(target to, std::chrono::seconds limit);
 
     // Told what is being tried: for events.

@@ -1,5 +1,6 @@
 #include "net/connector.hpp"
 #include "net/listener.hpp"
+#include "net/network_test.hpp"
 #include "net/resolver.hpp"
 #include "net/worker.hpp"
 
@@ -11,43 +12,13 @@
 #include <string>
 #include <vector>
 
+using net::network;
+using net::read_all_of;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 namespace {
-
-class lines_kept final : public base::log_sink {
-public:
-    bool wants(base::severity, base::detail) const noexcept override { return true; }
-    void write(base::severity, const base::log_context&, std::string_view text) override {
-        lines.emplace_back(text);
-    }
-    std::vector<std::string> lines;
-};
-
-// Runs a coroutine on the first worker to its end.
-class network : public testing::Test {
-protected:
-    explicit network(std::size_t threads = 2) : workers(threads) {}
-    ~network() override { workers.stop(); }
-
-    void run(net::awaitable<void> what) {
-        auto whole = [](net::worker_group& w, net::awaitable<void> inner) -> net::awaitable<void> {
-            co_await std::move(inner);
-            w[0].stop();
-        };
-        net::spawn(workers[0], whole(workers, std::move(what)), log, "test");
-        workers.start();
-        workers[0].run();
-        for (const std::string& line : kept.lines)
-            ADD_FAILURE() << line;
-    }
-
-    lines_kept kept;
-    base::logger log{kept};
-    net::worker_group workers;
-};
 
 net::awaitable<void> echo(net::worker& on, net::stream peer) {
     for (;;) {
@@ -62,21 +33,6 @@ net::awaitable<void> echo(net::worker& on, net::stream peer) {
         if (written.has_error())
             co_return;
     }
-}
-
-net::awaitable<std::string> read_all_of(net::stream& from, std::size_t size) {
-    std::string text;
-    char buffer[4096];
-    while (text.size() < size) {
-        auto ready = co_await from.readable();
-        if (ready.has_error())
-            break;
-        auto n = from.read_now(buffer);
-        if (n.has_error())
-            break;
-        text.append(buffer, *n);
-    }
-    co_return text;
 }
 
 std::string temporary_socket() {
