@@ -69,6 +69,10 @@ play_result play(const client_settings& s, const std::vector<letter>& letters,
     return whole;
 }
 
+strings play_whole(const std::vector<letter>& letters, const std::vector<exchange>& script) {
+    return play_once(settings(), letters, script, std::string::npos, std::string::npos).events;
+}
+
 const exchange greeting{"", "220 them.example ESMTP"};
 const exchange ehlo{"EHLO me.example", "250 them.example"};
 const exchange mail_from{"MAIL FROM:<s@a>", "250 ok"};
@@ -142,6 +146,8 @@ TEST(session_start, late_greeting) {
               strings{"session failed with message: smtp error: unexpected response: late"});
     EXPECT_EQ(events_of({silence, {"EHLO me.example", "220 late\r\n220 twice"}}),
               strings{"session failed with message: smtp error: unexpected response: twice"});
+    EXPECT_EQ(play_whole({}, {silence, {"EHLO me.example", "250 ok\r\n220 too late"}}),
+              strings{"session failed: smtp error: unexpected response: too late"});
 }
 
 // The first half of the greeting is there when the time is up.
@@ -151,7 +157,9 @@ TEST(session_start, greeting_cut_by_the_time_limit) {
     engine.feed(std::string_view("220-them"));
     ASSERT_TRUE(std::holds_alternative<smtp::read_reply>(engine.next()));
     engine.timed_out(20);
-    ASSERT_TRUE(std::holds_alternative<smtp::read_reply>(engine.next()));
+    const auto action = engine.next();
+    ASSERT_TRUE(std::holds_alternative<smtp::read_reply>(action));
+    EXPECT_FALSE(std::get<smtp::read_reply>(action).continued) << "a new time limit for a new reply";
     EXPECT_EQ(engine.take_output(), "EHLO me.example\r\n");
     engine.feed(std::string_view(".example\r\n220 hi\r\n250 ok\r\n"));
     EXPECT_TRUE(std::holds_alternative<smtp::session_ready>(engine.next()));
@@ -557,7 +565,7 @@ TEST(pipelining, many_recipients) {
     letter one = a_letter("hi\n", {});
     for (std::size_t i = 0; i < count; ++i)
         one.envelope.to_remote.push_back(
-            fmt::format("{}@{}.example", i, std::string(i % 3 == 0 ? 200 : 3, 'x')));
+            fmt::format("{}@{}.example", i, std::string(i < count / 2 ? 200 : 3, 'x')));
     recording_sink sink(false);
     client_engine engine(settings(true, true), base::logger(sink));
     std::size_t largest = 0;
@@ -612,10 +620,6 @@ TEST(bdat, empty_content) {
 
 TEST(bdat, only_for_binarymime) {
     EXPECT_EQ(events_of({greeting, binary_ehlo, mail_from, rcpt_to, data, body}), (strings{"sent", "over"}));
-}
-
-strings play_whole(const std::vector<letter>& letters, const std::vector<exchange>& script) {
-    return play_once(settings(), letters, script, std::string::npos, std::string::npos).events;
 }
 
 TEST(bdat, chunks) {
@@ -852,6 +856,9 @@ TEST(session_errors, between_messages) {
         engine.disconnected("connection reset by peer");
         EXPECT_EQ(failure(engine), "connection reset by peer");
         EXPECT_EQ(failure(engine), "connection reset by peer") << "final";
+        engine.timed_out(7);
+        engine.content_failed("read error");
+        EXPECT_EQ(failure(engine), "connection reset by peer") << "the first failure is the one";
     }
     {
         client_engine engine = ready();

@@ -28,15 +28,15 @@ std::string reply_parser::reply::text() const {
 }
 
 reply_parser::event reply_parser::next() {
-    if (begin_ == input_.size() ||
-        begin_ > 65536) { // keeps what is held small without moving it for every line
+    // Keeps what is held small without moving it for every line.
+    if (begin_ == input_.size() || begin_ > 65'536) {
         input_.erase(0, begin_);
-        scanned_ -= std::min(scanned_, begin_);
+        scanned_ -= begin_;
         begin_ = 0;
     }
     line_begin_ = line_size_ = 0;
 
-    const std::size_t lf = input_.find('\n', std::max(scanned_, begin_));
+    const std::size_t lf = input_.find('\n', scanned_);
     if (lf == std::string::npos) {
         scanned_ = input_.size();
         // One octet more than the limit may still be the CR of the line end.

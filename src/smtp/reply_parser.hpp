@@ -59,7 +59,7 @@ private:
     std::size_t max_lines_;
     std::string input_;
     std::size_t begin_ = 0;   // what is before has been taken
-    std::size_t scanned_ = 0; // no LF between begin_ and here
+    std::size_t scanned_ = 0; // not before begin_; no LF between the two
     std::size_t line_begin_ = 0;
     std::size_t line_size_ = 0;
     bool more_lines_ = false;
