@@ -14,31 +14,11 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::size_t piece = 64 * 1024; // content octets read at a time
-
 net::time_point after(seconds limit) {
     return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
 }
 
 } // namespace
-
-base::result<void> outgoing_message::read_ahead() {
-    ahead.resize(std::min<std::uint64_t>(piece, message.content_size() + 1));
-    used = 0;
-    std::size_t have = 0;
-    while (have < ahead.size()) {
-        auto n = message.read(std::span<char>(ahead).subspan(have));
-        if (n.has_error())
-            return n.error();
-        if (*n == 0) {
-            all_read = true;
-            break;
-        }
-        have += *n;
-    }
-    ahead.resize(have);
-    return {};
-}
 
 client_session::client_session(const client_session_settings& settings, blocking& work, net::worker& on,
                                const base::logger& log)
@@ -47,7 +27,11 @@ client_session::client_session(const client_session_settings& settings, blocking
 client_session::~client_session() = default;
 
 net::awaitable<base::result<void>> client_session::connect(mail::next_hop to) {
-    net::target target{to.path, to.host, to.service};
+    net::target target{to.path, to.near_host(), to.near_service()};
+    if (!to.socks_host.empty()) {
+        target.far_host = to.host;
+        target.far_service = to.service;
+    }
     auto opened = co_await connector_.connect(std::move(target), settings_.connection_timeout);
     if (opened.has_error())
         co_return opened.error();

@@ -10,14 +10,13 @@
 #include "net/connector.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
+#include "relay/outgoing.hpp"
 #include "smtp/client_engine.hpp"
-#include "spool/store.hpp"
 
 #include <chrono>
 #include <optional>
 #include <string>
 #include <variant>
-#include <vector>
 
 namespace relay {
 
@@ -28,18 +27,6 @@ struct client_session_settings {
     std::chrono::seconds response_timeout{1800};
     std::chrono::seconds prompt_timeout{20};
     bool linger = true;
-};
-
-// A message in hand and the piece of its content that was read ahead.
-struct outgoing_message {
-    explicit outgoing_message(spool::claimed_message m) : message(std::move(m)) {}
-
-    base::result<void> read_ahead(); // [blocks] the next piece
-
-    spool::claimed_message message;
-    std::vector<char> ahead; // content octets read
-    std::size_t used = 0;    // of those, sent
-    bool all_read = false;
 };
 
 class client_session {

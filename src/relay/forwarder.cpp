@@ -1,6 +1,6 @@
 // Reads downwards: serve() waits for a reason and calls run(); run() lists the spool and calls forward_all();
 // that takes one message after the other and deliver()s it over the connection that its route asks for. What
-// becomes of a message's files is decided in settle() and nowhere else.
+// becomes of a message's files is decided in settle() (outgoing.cpp) and nowhere else.
 //
 // Promises: a message is removed only after the server's final 2xx; it fails only by a refusal or when the
 // session breaks while it is in hand; in every other case it goes back as it was. A crash can repeat a
@@ -35,6 +35,10 @@ std::string_view text_of(run_reason why) {
         return "rescan";
     }
     return "rescan";
+}
+
+smtp::message_done failed_with(std::string reason) {
+    return {smtp::message_done::result::failed, std::move(reason), std::nullopt, {}};
 }
 
 } // namespace
@@ -92,14 +96,14 @@ void forwarder::cut_short() {
 }
 
 void forwarder::check_name() {
-    if (settings_.to.path.empty() && !net::is_ip_literal(settings_.to.host))
+    if (settings_.to.path.empty() && !net::is_ip_literal(settings_.to.near_host()))
         worker_.post([this] { net::spawn(worker_, look_up_name(), log_, "lookup"); });
 }
 
 net::awaitable<void> forwarder::look_up_name() {
     seconds timeout = settings_.client.connection_timeout;
     net::time_point limit = timeout.count() > 0 ? steady_clock::now() + timeout : net::time_point::max();
-    auto found = co_await worker_.names().look_up(settings_.to.host, settings_.to.service,
+    auto found = co_await worker_.names().look_up(settings_.to.near_host(), settings_.to.near_service(),
                                                   net::address_family::any, limit);
     if (found.has_value())
         co_return;
@@ -173,9 +177,10 @@ net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::strin
             };
             co_await work_.run(announce);
         }
-        auto message = co_await take(ids[i]);
+        auto message = co_await take(store_, work_, ids[i]);
         if (message.has_error())
             continue; // the store has said why
+        log_taken(message->message);
         auto delivered = co_await deliver(std::move(*message));
         if (delivered.has_error())
             co_return delivered;
@@ -183,28 +188,15 @@ net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::strin
     co_return base::result<void>();
 }
 
-// Claims the message and reads the beginning of its content in one trip to the disk.
-net::awaitable<base::result<outgoing_message>> forwarder::take(std::string id) {
-    auto claim = [this, &id]() -> base::result<outgoing_message> {
-        auto claimed = store_.claim(id);
-        if (claimed.has_error())
-            return claimed.error();
-        outgoing_message out(std::move(*claimed));
-        auto read = out.read_ahead();
-        if (read.has_error())
-            return read.error();
-        return out;
+void forwarder::log_taken(const spool::claimed_message& message) const {
+    if (!log_.wants_verbose())
+        return;
+    const mail::envelope& e = message.envelope();
+    auto part = [](std::string_view name, const std::string& value) {
+        return value.empty() ? std::string() : fmt::format(" {}=[{}]", name, base::printable(value));
     };
-    auto message = co_await work_.run(claim);
-    if (message.has_value() && log_.wants_verbose()) {
-        const mail::envelope& e = message->message.envelope();
-        auto part = [](std::string_view name, const std::string& value) {
-            return value.empty() ? std::string() : fmt::format(" {}=[{}]", name, base::printable(value));
-        };
-        log_.verbose("forwarding [{}]{}{}{}", id, part("selector", e.client_account_selector),
-                     part("forward-to", e.forward_to), part("forward-to-address", e.forward_to_address));
-    }
-    co_return std::move(message);
+    log_.verbose("forwarding [{}]{}{}{}", message.id(), part("selector", e.client_account_selector),
+                 part("forward-to", e.forward_to), part("forward-to-address", e.forward_to_address));
 }
 
 // An error ends the run.
@@ -212,12 +204,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
     std::string id = message.message.id();
     if (message.message.envelope().to_remote.empty()) {
         log_.warning("forwarding [{}]: failing message with no remote recipients", id);
-        auto fail = [this, &message] {
-            return store_.fail(std::move(message.message), "no remote recipients", std::nullopt);
-        };
-        auto failed = co_await work_.run(fail);
-        if (failed.has_error())
-            log_.warning("forwarding [{}]: {}", id, failed.error().message());
+        co_await settle(store_, work_, std::move(message), failed_with("no remote recipients"), log_);
         co_return base::result<void>();
     }
     auto wanted = route_of(message.message.envelope());
@@ -225,7 +212,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
     if (unconnectable_.contains(routed)) {
         log_.verbose("forwarding [{}]: skipping message with unconnectable address [{}]", id,
                      base::printable(routed));
-        co_await put_back(std::move(message));
+        co_await put_back(store_, work_, std::move(message), log_);
         co_return base::result<void>();
     }
     for (;;) {
@@ -235,7 +222,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
             if (connected.has_value())
                 connected = co_await connect_for(*wanted, id);
             if (connected.has_error()) {
-                co_await put_back(std::move(message));
+                co_await put_back(store_, work_, std::move(message), log_);
                 if (routed.empty() || stopping_)
                     co_return connected;
                 log_.warning("smtp connection failed: {}", connected.error().message());
@@ -245,12 +232,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         }
         client_session::outcome outcome = co_await connection_->send(message);
         if (auto* done = std::get_if<smtp::message_done>(&outcome)) {
-            auto apply = [this, &message, done] {
-                return settle(store_, std::move(message.message), *done);
-            };
-            auto settled = co_await work_.run(apply);
-            if (settled.has_error())
-                log_.warning("forwarding [{}]: {}", id, settled.error().message());
+            co_await settle(store_, work_, std::move(message), std::move(*done), log_);
             co_return base::result<void>();
         }
         connection_.reset();
@@ -260,16 +242,10 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         bool untouched = !broken.message_in_hand || cut_short_;
         if (untouched && !fresh && !cut_short_)
             continue;
-        if (untouched) {
-            co_await put_back(std::move(message));
-        } else {
-            auto fail = [this, &message, &broken] {
-                return store_.fail(std::move(message.message), broken.reason, std::nullopt);
-            };
-            auto failed = co_await work_.run(fail);
-            if (failed.has_error())
-                log_.warning("forwarding [{}]: {}", id, failed.error().message());
-        }
+        if (untouched)
+            co_await put_back(store_, work_, std::move(message), log_);
+        else
+            co_await settle(store_, work_, std::move(message), failed_with(broken.reason), log_);
         co_return base::error{{}, base::printable(broken.reason)};
     }
 }
@@ -301,34 +277,10 @@ net::awaitable<base::result<void>> forwarder::connect_for(const route& wanted, c
     co_return connected;
 }
 
-net::awaitable<void> forwarder::put_back(outgoing_message message) {
-    std::string id = message.message.id();
-    auto release = [this, &message] {
-        return store_.release(std::move(message.message));
-    };
-    auto released = co_await work_.run(release);
-    if (released.has_error())
-        log_.warning("forwarding [{}]: {}", id, released.error().message());
-}
-
 net::awaitable<void> forwarder::close_connection() {
     if (connection_)
         co_await connection_->quit();
     connection_.reset();
-}
-
-base::result<void> settle(spool::store& store, spool::claimed_message message,
-                          const smtp::message_done& outcome) {
-    switch (outcome.what) {
-    case smtp::message_done::result::sent:
-        return store.finish(std::move(message));
-    case smtp::message_done::result::sent_to_some:
-        return store.fail_partly(std::move(message), outcome.refused, outcome.reason, outcome.code);
-    case smtp::message_done::result::refused:
-    case smtp::message_done::result::failed:
-        break;
-    }
-    return store.fail(std::move(message), outcome.reason, outcome.code);
 }
 
 } // namespace relay

@@ -68,13 +68,12 @@ private:
     net::awaitable<void> look_up_name();
     net::awaitable<run_outcome> run(run_reason why);
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
-    net::awaitable<base::result<outgoing_message>> take(std::string id);
     net::awaitable<base::result<void>> deliver(outgoing_message message);
     net::awaitable<base::result<void>> connect_for(const route& wanted, const std::string& id);
     base::result<route> route_of(const mail::envelope& envelope) const;
-    net::awaitable<void> put_back(outgoing_message message);
     net::awaitable<void> close_connection();
     void note_request(run_reason why);
+    void log_taken(const spool::claimed_message& message) const;
 
     forwarder_settings settings_;
     spool::store& store_;
@@ -92,9 +91,5 @@ private:
     bool cut_short_ = false;
     std::function<void()> ended_;
 };
-
-// [blocks] The one place that decides what becomes of a message's files.
-base::result<void> settle(spool::store& store, spool::claimed_message message,
-                          const smtp::message_done& outcome);
 
 } // namespace relay

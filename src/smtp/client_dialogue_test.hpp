@@ -124,6 +124,7 @@ inline std::vector<std::string> drive(client_engine& engine, const std::vector<l
             case message_done::result::sent_to_some:
                 events.push_back("sent to some: " + done->reason + " [" + refused + "]");
                 break;
+            case message_done::result::recipients_refused:
             case message_done::result::refused:
                 events.push_back("refused " + std::to_string(done->code.value_or(0)) + ": " + done->reason);
                 break;

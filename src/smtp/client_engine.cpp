@@ -403,10 +403,13 @@ void client_engine::impl::on_drain() {
 void client_engine::impl::recipients_done() {
     const bool all_refused = message_.refused.size() == message_.envelope->to_remote.size();
     if (!message_.refused.empty() && !settings_.forward_to_some)
-        return refuse(
-            {message_done::result::refused, "one or more recipients rejected", message_.refused_code, {}});
+        return refuse({message_done::result::recipients_refused,
+                       "one or more recipients rejected",
+                       message_.refused_code,
+                       {}});
     if (all_refused)
-        return refuse({message_done::result::refused, "all recipients rejected", message_.refused_code, {}});
+        return refuse(
+            {message_done::result::recipients_refused, "all recipients rejected", message_.refused_code, {}});
     if (message_.binary)
         return say_chunk();
     if (!quiet())

@@ -58,10 +58,11 @@ struct read_content {
 // The message in hand is settled; afterwards next() says session_ready or session_failed.
 struct message_done {
     enum class result {
-        sent,         // accepted for all recipients
-        sent_to_some, // accepted, but some recipients were refused (--forward-to-some)
-        refused,      // by a reply of the server; nothing was sent
-        failed,       // for a local reason, e.g. "cannot send 8-bit message to 7-bit server"
+        sent,               // accepted for all recipients
+        sent_to_some,       // accepted, but some recipients were refused (--forward-to-some)
+        recipients_refused, // some or all, and so nothing was sent
+        refused,            // by another reply of the server; nothing was sent
+        failed,             // for a local reason, e.g. "cannot send 8-bit message to 7-bit server"
     };
     result what = result::sent;
     std::string reason;               // as for the envelope's Reason, unescaped; lines joined by LF

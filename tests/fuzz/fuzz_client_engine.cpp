@@ -236,7 +236,8 @@ trace play(const script& s, std::size_t piece) {
             const bool sent = done->what == result::sent || done->what == result::sent_to_some;
             require(!sent || (peer.content_complete && has_success(replies)), "reported sent, but it is not");
             require((done->what == result::sent_to_some) == !done->refused.empty(), "refused recipients");
-            require((done->what == result::refused) == done->code.has_value(), "reply code");
+            const bool refused = done->what == result::refused || done->what == result::recipients_refused;
+            require(refused == done->code.has_value(), "reply code");
             out.text += "done " + std::to_string(static_cast<int>(done->what)) + " " +
                         std::to_string(done->code.value_or(0)) + " " + done->reason + "\n";
         } else if (const auto* failed = std::get_if<smtp::session_failed>(&action)) {

@@ -1,0 +1,85 @@
+#include "relay/outgoing.hpp"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+namespace relay {
+
+namespace {
+
+constexpr std::size_t piece = 64 * 1024; // content octets read at a time
+
+base::result<void> apply(spool::store& store, spool::claimed_message message,
+                         const smtp::message_done& outcome) {
+    using result = smtp::message_done::result;
+    switch (outcome.what) {
+    case result::sent:
+        return store.finish(std::move(message));
+    case result::sent_to_some:
+        return store.fail_partly(std::move(message), outcome.refused, outcome.reason, outcome.code);
+    case result::recipients_refused:
+    case result::refused:
+    case result::failed:
+        break;
+    }
+    return store.fail(std::move(message), outcome.reason, outcome.code);
+}
+
+} // namespace
+
+base::result<void> outgoing_message::read_ahead() {
+    ahead.resize(std::min<std::uint64_t>(piece, message.content_size() + 1));
+    used = 0;
+    std::size_t have = 0;
+    while (have < ahead.size()) {
+        auto n = message.read(std::span<char>(ahead).subspan(have));
+        if (n.has_error())
+            return n.error();
+        if (*n == 0) {
+            all_read = true;
+            break;
+        }
+        have += *n;
+    }
+    ahead.resize(have);
+    return {};
+}
+
+net::awaitable<base::result<outgoing_message>> take(spool::store& store, blocking& work, std::string id) {
+    auto claim = [&store, &id]() -> base::result<outgoing_message> {
+        auto claimed = store.claim(id);
+        if (claimed.has_error())
+            return claimed.error();
+        outgoing_message out(std::move(*claimed));
+        auto read = out.read_ahead();
+        if (read.has_error())
+            return read.error();
+        return out;
+    };
+    co_return co_await work.run(claim);
+}
+
+net::awaitable<void> put_back(spool::store& store, blocking& work, outgoing_message message,
+                              const base::logger& log) {
+    std::string id = message.message.id();
+    auto release = [&store, &message] {
+        return store.release(std::move(message.message));
+    };
+    auto released = co_await work.run(release);
+    if (released.has_error())
+        log.warning("forwarding [{}]: {}", id, released.error().message());
+}
+
+net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
+                            smtp::message_done outcome, const base::logger& log) {
+    std::string id = message.message.id();
+    auto change = [&store, &message, &outcome] {
+        return apply(store, std::move(message.message), outcome);
+    };
+    auto changed = co_await work.run(change);
+    if (changed.has_error())
+        log.warning("forwarding [{}]: {}", id, changed.error().message());
+}
+
+} // namespace relay
