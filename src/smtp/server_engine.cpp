@@ -793,7 +793,6 @@ void server_engine::impl::end_transaction() {
     drop_message();
     envelope_ = mail::envelope();
     recipient_octets_ = 0;
-    smtputf8_ = false;
     state_ = state::idle;
 }
 
