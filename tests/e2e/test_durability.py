@@ -220,10 +220,8 @@ def test_power_cut(t):
     sizes = [1000] * 16 + [30_000] * 4 + [600_000, 1000, 255_000, 1000]
     for n, size in enumerate(sizes):
         equal(wire.submit(message(f'kept{n}.', size), to=[f'kept{n}.@example.net'])[0], 250)
-    relay.signal(signal.SIGKILL)
-    relay.wait()
+    record = done()
     wire.close()
-    record = recorder.Record(relay.words[relay.words.index('-o') + 1].rsplit('/', 1)[0], relay.spool.path)
     reboot(t)
     tokens = [f'kept{n}.' for n in range(len(sizes))]
     sent = [f'sent{n}.' for n in range(3)]
@@ -257,14 +255,12 @@ def test_power_cut_twice(t):
     """A cut during the recovery, and once more: replaying is harmless however often."""
     harness.need_root('to look restarted')
     harness.private_mounts()
-    relay, _ = recorded(t)
+    relay, done = recorded(t)
     with relay.greeted() as wire:
         port = wire.local_port()
         for n in range(6):
             equal(wire.submit(message(f'k{n}.'), to=[f'k{n}.@example.net'])[0], 250)
-        relay.signal(signal.SIGKILL)
-    relay.wait()
-    record = recorder.Record(relay.words[relay.words.index('-o') + 1].rsplit('/', 1)[0], relay.spool.path)
+    record = done()
     reboot(t)
     wanted = {m.id: (m.content, m.envelope) for m in relay.spool.messages()}
     equal(len(wanted), 6)

@@ -23,7 +23,7 @@ def test_next_hop_keeps_what_it_gets(t):
                 s <- 221 bye
                 s -- closed''')
         message = hop.messages[-1]
-        equal(message.body, body if body.endswith(b'\r\n') else body + b'\r\n')
+        equal(message.body, body if not body or body.endswith(b'\r\n') else body + b'\r\n')
         equal(message.recipients, ['RCPT TO:<good@b>'])
 
 

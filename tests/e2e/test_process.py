@@ -79,8 +79,7 @@ def test_default_user_and_its_files(t):
             equal((info.st_uid, grp.getgrgid(info.st_gid).gr_name, oct(info.st_mode & 0o7777)), (0, 'daemon', oct(0o660)), str(path))
     hop = t.next_hop()
     relay.terminate()
-    output = t.run([t.program, '--as-client', hop.address, f'--spool-dir={spool.path}'])
-    equal(output, '')
+    t.run([t.program, '--as-client', hop.address, f'--spool-dir={spool.path}'])
     equal(len(hop.messages), 2)
     spool.check_empty()
 
@@ -427,14 +426,14 @@ def test_threads(t):
 
 
 def test_descriptor_limit(t):
-    """Out of descriptors it does not end, and goes on when there are some again."""
-    relay = t.relay(verbose=None, prefix=['sh', '-c', 'ulimit -n 60; exec "$@"', 'sh'])
+    """With more connections than descriptors it turns some away, does not end, and goes on when there is room again."""
+    relay = t.relay(verbose=None, prefix=['sh', '-c', 'ulimit -n 200; exec "$@"', 'sh'])
     wires = []
-    for _ in range(80):
+    for _ in range(300):
         wires.append(relay.connect())
-    for wire in wires[:20]:
-        line = wire.line()
-        assert line is None or line[:3] in ('220', '421'), line
+    lines = [wire.line() for wire in wires[:100]]
+    assert all(line is None or line[:3] in ('220', '421') for line in lines), lines
+    assert any(line and line.startswith('220') for line in lines), lines
     for wire in wires:
         wire.close()
 
