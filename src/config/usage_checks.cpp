@@ -202,10 +202,6 @@ bool is_interface_name(std::string_view item) {
     return address.find('/') == address.npos && !is_descriptor && !is_ip_address(address);
 }
 
-bool is_behind_socks(const std::string& address) {
-    return !address.starts_with('/') && address.find('@') != address.npos;
-}
-
 // What is missing of options that are otherwise available.
 void find_unavailable_parts(const option& row, const option_values& given, std::vector<std::string>& texts) {
     if (&row == &known_option("interface").row())
@@ -213,8 +209,6 @@ void find_unavailable_parts(const option& row, const option_values& given, std::
             if (is_interface_name(item))
                 texts.push_back(
                     fmt::format("--interface={} is not available in this build yet", base::printable(item)));
-    if (&row == &known_option("forward-to").row() && is_behind_socks(forwarding_address(given)))
-        texts.push_back("--forward-to with socks is not available in this build yet");
 }
 
 } // namespace
