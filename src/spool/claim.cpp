@@ -20,8 +20,10 @@ namespace errc = boost::system::errc;
 base::result<void> claimed_message::state::claim() {
     if (!owner->announced.take(id)) {
         auto known = owner->records.append_and_wait(record_kind::claim, std::span(&id, 1), urgency::flushed);
-        if (known.has_error())
+        if (known.has_error()) {
+            owner->records.append(record_kind::released, id, urgency::riding);
             return known.error();
+        }
     }
     auto outcome = lock_envelope();
     if (outcome.has_value())

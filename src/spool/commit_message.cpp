@@ -68,11 +68,13 @@ void commit_message::read_back() {
 // (1)
 void commit_message::put() {
     parts_left_ = 2;
+    was_written_ = false;
     core_.records.put(message_->id, envelope_, message_->held, shared_from_this());
 }
 
 // (2) On the journal's thread.
 void commit_message::written() {
+    was_written_ = true;
     run_on(core_.pool, &commit_message::write_files_unflushed);
 }
 
@@ -86,6 +88,8 @@ void commit_message::write_files_unflushed() {
 // (3) On the journal's thread.
 void commit_message::flushed(const base::result<void>& outcome) {
     flush_outcome_ = outcome;
+    if (!was_written_) // then there is no second part
+        parts_left_ = 1;
     one_part_done();
 }
 

@@ -46,6 +46,7 @@ private:
     bool content_is_complete_ = false; // and has everything that `held` has
     part made_ = part::nothing;
     int names_tried_ = 1;
+    bool was_written_ = false;        // the record, to the journal
     std::atomic<int> parts_left_{-1}; // journalled messages: record and files; -1 for the others
     base::result<void> files_outcome_;
     base::result<void> flush_outcome_;

@@ -16,8 +16,6 @@
 
 namespace spool {
 
-inline constexpr std::uint64_t max_envelope_size = 64 << 20;
-
 // Hands out message ids; thread-safe.
 class id_source {
 public:

@@ -1,4 +1,12 @@
 // The commit journal: makes accepted messages durable many at a time (design.md section 4).
+//
+// One thread writes what has gathered as one batch and flushes it once; what arrives meanwhile is the next
+// batch. Two more keep the segments: one makes and frees them, one flushes the files of messages that are
+// still there after a while (checkpoint), so that their records are needed no longer.
+//
+// A segment is used again only when everything in it is settled; a record that may still be needed is never
+// overwritten. A write or flush that fails makes those fail who waited for it, and its segment is not used
+// again. Where there is no room for a journal, records are declined: the caller then flushes files itself.
 #pragma once
 
 #include "base/log.hpp"
@@ -6,6 +14,7 @@
 #include "spool/folder.hpp"
 #include "spool/journal_format.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -19,8 +28,8 @@ namespace spool {
 class journal_client {
 public:
     virtual ~journal_client() = default;
-    virtual void written() {}                          // survives the end of the process
-    virtual void flushed(const base::result<void>&) {} // survives a power cut, or an error
+    virtual void written() {}                          // it survives the end of the process
+    virtual void flushed(const base::result<void>&) {} // it survives a power cut, or an error
     virtual void declined() {}                         // there is no room: nothing was written
 };
 
@@ -28,6 +37,7 @@ struct journal_settings {
     bool sync = true;
     std::uint64_t segment = 4 << 20;
     std::uint64_t total = 128 << 20;
+    std::chrono::milliseconds checkpoint{1000};
 };
 
 // How soon a record has to be on its way.
@@ -40,7 +50,7 @@ enum class urgency {
 class journal {
 public:
     journal(folder& where, journal_settings s, base::logger log);
-    ~journal();
+    ~journal(); // as close()
 
     // The views stay valid until the client has heard flushed() or declined().
     void put(const std::string& id, std::string_view envelope, std::string_view content,
@@ -48,11 +58,14 @@ public:
     // The files of a message that was put are there: the checkpoint may flush them.
     void stored(const std::string& id);
 
-    void append(record_kind kind, const std::string& id, urgency how,
-                std::shared_ptr<journal_client> client = nullptr);
-    // [blocks] True when written (or flushed), false when declined.
+    void append(record_kind kind, const std::string& id, urgency how);
+    // [blocks] True when all are written (or flushed), false when declined.
     base::result<bool> append_and_wait(record_kind kind, std::span<const std::string> ids, urgency how);
 
+    // [blocks] True if the segment is one of this journal.
+    bool owns(std::string_view segment_name) const;
+
+    // [blocks] Flushes all files and removes the segments; those stay if that fails or if a claim is open.
     void close();
 
 private:

@@ -15,6 +15,8 @@ inline constexpr std::string_view busy_suffix = ".envelope.busy";
 inline constexpr std::string_view bad_suffix = ".envelope.bad";
 inline constexpr std::string_view rewrite_suffix = ".envelope.busy.tmp";
 
+inline constexpr std::uint64_t max_envelope_size = 64 << 20; // larger ones are not read
+
 // Hidden names of our own: what a recovery writes before it is renamed, and the segments of journals.
 inline constexpr std::string_view restore_prefix = ".emailrelay-restore.";
 inline constexpr std::string_view journal_prefix = ".emailrelay-journal.";

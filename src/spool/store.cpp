@@ -79,7 +79,8 @@ std::vector<std::string> announcements::take_all() {
 
 core::core(settings s, os::filesystem& files, os::file directory, os::worker_pool& p, base::logger l)
     : config(std::move(s)), dir(files, std::move(directory), config.directory), pool(p), log(std::move(l)),
-      ids(os::process_id()), records(dir, {config.sync, config.journal_segment, config.journal_size}, log),
+      ids(os::process_id()),
+      records(dir, {config.sync, config.journal_segment, config.journal_size, config.checkpoint}, log),
       flushers("flush", flusher_threads, os::prepare_file_thread) {}
 
 struct store::impl {
@@ -187,8 +188,9 @@ base::result<std::vector<std::string>> store::failed() {
 void store::announce(std::span<const std::string> ids) {
     impl_->forget_announcements();
     auto known = impl_->shared->records.append_and_wait(record_kind::claim, ids, urgency::flushed);
-    if (known.has_value() && *known)
-        impl_->shared->announced.add(ids);
+    impl_->shared->announced.add(ids);
+    if (known.has_error() || !*known)
+        impl_->forget_announcements();
 }
 
 // Announced and not claimed: a `.busy` of that name would not be ours.
