@@ -103,7 +103,7 @@ inline constexpr option table[] = {
     {.name = "poll", .letter = 'O', .takes = one, .placeholder = "<seconds>", .in = smtp_client,
      .text = "send what is in the spool at regular intervals, in seconds or, with ms behind the number, milliseconds"},
     {.name = "immediate", .letter = 'm', .in = smtp_client,
-     .text = "send each message on before its receipt is confirmed to the client", .built = later},
+     .text = "send each message on before its receipt is confirmed to the client"},
     {.name = "forward-to-all", .in = smtp_client,
      .text = "send a message only if all its recipients are accepted; this is the default"},
     {.name = "forward-to-some", .in = smtp_client,

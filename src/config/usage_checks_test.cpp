@@ -165,11 +165,11 @@ std::string unavailable(const words& names) {
 }
 
 TEST(availability, what_is_not_built_is_refused_in_the_order_of_the_table) {
-    EXPECT_EQ(ending_of({"--tls-config=x", "--client-auth=/x", "--pop-auth=/x", "--pop", "--immediate"}).err,
-              unavailable({"--immediate", "--pop", "--pop-auth", "--client-auth", "--tls-config"}));
-    EXPECT_EQ(ending_of({"--immediate"}).exit_code, 1);
-    EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-immediate", "--in-immediate"}).err,
-              unavailable({"--immediate"}));
+    EXPECT_EQ(ending_of({"--tls-config=x", "--client-auth=/x", "--pop-auth=/x", "--pop", "--filter=/x"}).err,
+              unavailable({"--filter", "--pop", "--pop-auth", "--client-auth", "--tls-config"}));
+    EXPECT_EQ(ending_of({"--filter=/x"}).exit_code, 1);
+    EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-filter=/x", "--in-filter=/x"}).err,
+              unavailable({"--filter"}));
     EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-localedir=/x"}).err, "started")
         << "process-wide options of a second instance are ignored";
 }
@@ -180,8 +180,7 @@ TEST(availability, the_list) {
     for (const option& row : options())
         if (row.built == availability::later)
             names.emplace_back(row.name);
-    EXPECT_EQ(names, (words{"immediate",
-                            "client-filter",
+    EXPECT_EQ(names, (words{"client-filter",
                             "filter",
                             "filter-timeout",
                             "address-verifier",

@@ -169,7 +169,9 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
 void relay_instance::start(net::worker_group& workers,
                            std::function<void(const relay::run_outcome&)> client_ended) {
     if (config_.serve_smtp) {
-        relay::smtp_services services{*store_, work_, {}, {}};
+        relay::smtp_services services{*store_, work_, nullptr, {}};
+        if (config_.immediate && forwarding_)
+            services.immediate = &*forwarding_;
         if (config_.forward_on_disconnect && forwarding_)
             services.connection_closed = [this] {
                 forwarder_->request(relay::run_reason::client_disconnect);

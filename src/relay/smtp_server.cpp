@@ -7,6 +7,7 @@
 #include "relay/smtp_server.hpp"
 
 #include "os/clock.hpp"
+#include "relay/immediate.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -111,12 +112,19 @@ public:
         log_.summary("smtp connection closed: {}: {}", reason_, peer_.peer().display());
     }
 
-    void interrupt() { peer_.interrupt(); }
+    void interrupt() {
+        peer_.interrupt();
+        if (immediate_)
+            immediate_->interrupt();
+    }
 
 private:
     // Replies out, then the next octets in.
     net::awaitable<void> exchange() {
         buffer_.give_back(); // all of it has been consumed
+        if (immediate_ && engine_.resets() != resets_)
+            immediate_->drop();
+        resets_ = engine_.resets();
         if (engine_.has_output()) {
             std::string replies = engine_.take_output();
             peer_.deadline(after(server_.settings_.idle_timeout));
@@ -222,6 +230,7 @@ private:
         spool::new_message message = std::move(*message_);
         message_.reset();
         content_octets_ = 0;
+        std::string id = message.id();
         mail::envelope text = envelope;
         auto stored = co_await server_.services_.work.commit(server_.services_.store, std::move(message),
                                                              std::move(text));
@@ -230,9 +239,15 @@ private:
             engine_.message_committed({452, "transaction failed"});
             co_return;
         }
-        engine_.message_committed({});
-        if (server_.services_.message_stored)
-            server_.services_.message_stored();
+        if (!server_.services_.immediate) {
+            engine_.message_committed({});
+            co_return;
+        }
+        if (!immediate_)
+            immediate_.emplace(*server_.services_.immediate, server_.services_.store, server_.services_.work,
+                               worker_, log_);
+        smtp::commit_outcome answer = co_await immediate_->forward(std::move(id));
+        engine_.message_committed(answer);
     }
 
     void discard() {
@@ -263,12 +278,14 @@ private:
     base::logger log_;
     smtp::server_engine engine_;
     std::optional<spool::new_message> message_;
+    std::optional<immediate_forwarding> immediate_;
     net::buffer_pool::loan buffer_;
     std::string reason_; // why the session is over; empty while it goes on
     net::time_point command_started_{};
     net::time_point content_started_{};
     std::uint64_t content_octets_ = 0;
     limit_kind which_limit_ = limit_kind::idle;
+    unsigned resets_ = 0;
 };
 
 smtp_server::smtp_server(smtp_server_settings settings, smtp_services services, net::worker_group& workers,

@@ -7,6 +7,7 @@
 #include "net/listener.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
+#include "relay/forwarder.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
 
@@ -36,8 +37,8 @@ struct smtp_server_settings {
 struct smtp_services {
     spool::store& store;
     blocking& work;
-    std::function<void()> message_stored;    // thread-safe; after each commit
-    std::function<void()> connection_closed; // thread-safe; after each session
+    const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
+    std::function<void()> connection_closed;       // thread-safe; after each session
 };
 
 // Who is connected, against the limits. Thread-safe.

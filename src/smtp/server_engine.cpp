@@ -153,6 +153,7 @@ struct server_engine::impl {
     unsigned errors_ = 0;
     unsigned syntax_errors_ = 0;
     unsigned idle_commands_ = 0;
+    unsigned resets_ = 0;
     std::string helo_;
     std::optional<close_session> closing_;
     std::string close_reason_;
@@ -233,6 +234,10 @@ bool server_engine::in_command() const noexcept {
 
 bool server_engine::in_content() const noexcept {
     return impl_->state_ == impl::state::data || impl_->state_ == impl::state::chunk;
+}
+
+unsigned server_engine::resets() const noexcept {
+    return impl_->resets_;
 }
 
 // ---- the session
@@ -641,6 +646,7 @@ step server_engine::impl::do_auth() {
 
 step server_engine::impl::do_rset() {
     const bool greeted = state_ != state::start;
+    ++resets_;
     end_transaction();
     state_ = greeted ? state::idle : state::start;
     reply("250 state reset");

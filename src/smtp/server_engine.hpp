@@ -152,6 +152,9 @@ public:
     // Within DATA, or within the octets of a BDAT chunk:
     bool in_content() const noexcept;
 
+    // RSET commands so far: what the driver keeps for the session's messages goes with them.
+    unsigned resets() const noexcept;
+
 private:
     struct impl;
     std::unique_ptr<impl> impl_;
