@@ -492,7 +492,7 @@ def test_corrupt_envelopes_are_left_alone(t):
         'd': (good.replace(field + b'End: 1\r\n', b''), r'cannot read envelope file: no end line'),
         'e': (good.replace(b'ToCount: 1', b'ToCount: 2'), r"cannot read envelope file: bad 'to' line"),
         'f': (good.replace(field + b'Client:', field + b'Wrong:'), r'cannot read envelope file: expected "X-MailRelay-Client:"'),
-        'g': (good.replace(b'AuthIn: ', b'AuthIn: a=b'), r'cannot read envelope file: invalid mail-from-auth-in encoding'),
+        'g': (good.replace(b'AuthIn: ', b'AuthIn: +zz'), r'cannot read envelope file: invalid mail-from-auth-in encoding'),
         'h': (good.replace(b'AuthOut: ', b'AuthOut: +x'), r'cannot read envelope file: invalid mail-from-auth-out encoding'),
         'i': (good[:100], r'cannot read envelope file: '),
     }
