@@ -9,9 +9,9 @@ namespace mail {
 
 namespace {
 
-// Longer names than any DNS name in UTF-8; the limit keeps the arithmetic below far from overflow and its
-// time (quadratic in the worst case) small.
-constexpr std::size_t longest_domain = 1024;
+// Far beyond the 63 octets of a DNS label; the limit keeps the arithmetic below from overflowing and its
+// time, quadratic in the worst case, small. What is ASCII needs no arithmetic and has no limit.
+constexpr std::size_t longest_label = 1024;
 
 std::u32string code_points(std::string_view utf8) {
     std::u32string out;
@@ -93,7 +93,7 @@ std::string punycode(std::u32string_view label) {
 } // namespace
 
 std::optional<std::string> to_a_labels(std::string_view domain) {
-    if (domain.size() > longest_domain || !base::is_utf8(domain))
+    if (!base::is_utf8(domain))
         return std::nullopt;
     std::string out;
     for (;;) {
@@ -101,6 +101,8 @@ std::optional<std::string> to_a_labels(std::string_view domain) {
         const std::string_view label = domain.substr(0, dot);
         if (base::is_ascii(label))
             out += label;
+        else if (label.size() > longest_label)
+            return std::nullopt;
         else
             out.append("xn--").append(punycode(code_points(label)));
         if (dot == std::string_view::npos)

@@ -12,8 +12,9 @@
 
 namespace mail {
 
-// "bücher.example" -> "xn--bcher-kva.example"; ASCII labels are left as they are. Nothing if it is not UTF-8
-// or too long.
+// "bücher.example" -> "xn--bcher-kva.example"; ASCII labels are left as they are, so that what comes out goes
+// in and comes out again unchanged. Nothing if the name is not UTF-8 or a label to be encoded is absurdly
+// long.
 std::optional<std::string> to_a_labels(std::string_view domain);
 
 } // namespace mail

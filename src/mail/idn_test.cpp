@@ -76,7 +76,16 @@ TEST(idn, what_is_not_a_name_is_refused) {
     EXPECT_FALSE(mail::to_a_labels("b\xfc"));
     EXPECT_FALSE(mail::to_a_labels("b\xc3"));
     EXPECT_FALSE(mail::to_a_labels("\xed\xa0\x80"));
-    EXPECT_FALSE(mail::to_a_labels(std::string(1025, 'a')));
+    EXPECT_FALSE(mail::to_a_labels(std::string(1023, 'a') + "\u00fc"));
+}
+
+TEST(idn, what_it_gives_it_gives_again) {
+    std::string name;
+    for (int i = 0; i < 300; ++i)
+        name += "\u00fc.";
+    const std::string once = a_labels(name);
+    EXPECT_GT(once.size(), 1024U);
+    EXPECT_EQ(a_labels(once), once);
 }
 
 TEST(idn, longest_input_of_the_largest_code_points) {
