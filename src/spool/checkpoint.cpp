@@ -57,17 +57,6 @@ base::result<void> flush_message(folder& dir, const std::string& id) {
     return {};
 }
 
-base::result<void> replace(folder& dir, const std::string& name, std::string_view bytes) {
-    std::string temporary = name_of(restore_prefix, name);
-    (void)dir.remove(temporary);
-    auto outcome = dir.write_new(temporary, bytes, true);
-    if (outcome.has_value())
-        outcome = dir.rename(temporary, name);
-    if (outcome.has_error())
-        (void)dir.remove(temporary);
-    return outcome;
-}
-
 // The envelope is locked meanwhile, so that no forwarder moves or deletes the message.
 base::result<void> write_anew(folder& dir, const std::string& id, const accepted_bytes& bytes) {
     for (std::string_view state : states) {
@@ -86,9 +75,9 @@ base::result<void> write_anew(folder& dir, const std::string& id, const accepted
             return base::make_error(EAGAIN, "lock " + name); // in somebody's hands: next time
         auto present = dir.read(*opened, max_envelope_size);
         bool whole = present.has_value() && mail::parse_envelope(*present).has_value();
-        if (auto content = replace(dir, name_of(id, content_suffix), bytes.content); content.has_error())
+        if (auto content = dir.replace(name_of(id, content_suffix), bytes.content); content.has_error())
             return content;
-        return replace(dir, name, whole ? *present : bytes.envelope);
+        return dir.replace(name, whole ? *present : bytes.envelope);
     }
     return {}; // gone
 }

@@ -1,6 +1,6 @@
 #include "spool/folder.hpp"
 
-#include <boost/system/errc.hpp>
+#include "spool/names.hpp"
 
 #include <cerrno>
 #include <span>
@@ -57,6 +57,17 @@ base::result<void> folder::write_new(const std::string& name, std::string_view b
         return base::error{outcome.error().code, outcome.error().what + " " + name};
     }
     return {};
+}
+
+base::result<void> folder::replace(const std::string& name, std::string_view bytes) const {
+    std::string temporary = name_of(restore_prefix, name);
+    (void)remove(temporary);
+    auto outcome = write_new(temporary, bytes, true);
+    if (outcome.has_value())
+        outcome = rename(temporary, name);
+    if (outcome.has_error())
+        (void)remove(temporary);
+    return outcome;
 }
 
 base::result<std::string> folder::read(const os::file& opened, std::uint64_t limit) const {

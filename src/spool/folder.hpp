@@ -33,6 +33,9 @@ public:
     // Makes a file that must not exist yet. On failure nothing of it is left, unless it was there before.
     base::result<void> write_new(const std::string& name, std::string_view bytes, bool flush) const;
 
+    // Puts a flushed file in the place of another, or of none; at no time is there half of it.
+    base::result<void> replace(const std::string& name, std::string_view bytes) const;
+
     // The whole of a plain file, at most `limit` octets.
     base::result<std::string> read(const os::file& opened, std::uint64_t limit) const;
     base::result<std::string> read(const std::string& name, std::uint64_t limit) const;

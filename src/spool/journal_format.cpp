@@ -12,7 +12,6 @@ namespace spool {
 
 namespace {
 
-constexpr std::string_view header_magic = "ERJOURN1";
 constexpr std::uint32_t record_magic = 0x524a5245; // "ERJR"
 constexpr std::size_t boot_size = 40;
 constexpr std::size_t header_size = 8 + 5 * 8 + boot_size + 4; // well within one disk sector
@@ -102,7 +101,7 @@ std::uint32_t crc32c_by_table(std::uint32_t crc, std::span<const char> bytes) no
 }
 
 std::string format_header(const segment_header& header) {
-    std::string out(header_magic);
+    std::string out(journal_magic);
     for (std::uint64_t n : {header.owner, header.key, header.pid, header.device, header.inode})
         put_number(out, n);
     std::string boot = header.boot.substr(0, boot_size);
@@ -114,13 +113,13 @@ std::string format_header(const segment_header& header) {
 }
 
 std::optional<segment_header> parse_header(std::span<const char> block) {
-    if (block.size() < header_size || std::string_view(block.data(), header_magic.size()) != header_magic)
+    if (block.size() < header_size || std::string_view(block.data(), journal_magic.size()) != journal_magic)
         return std::nullopt;
     auto check = block.subspan(header_size - 4);
     if (take_number<std::uint32_t>(check) != crc32c(0, block.first(header_size - 4)))
         return std::nullopt;
     segment_header h;
-    auto rest = block.subspan(header_magic.size());
+    auto rest = block.subspan(journal_magic.size());
     for (std::uint64_t* n : {&h.owner, &h.key, &h.pid, &h.device, &h.inode})
         *n = take_number<std::uint64_t>(rest);
     h.boot.assign(rest.data(), boot_size);

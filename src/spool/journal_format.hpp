@@ -17,6 +17,7 @@
 namespace spool {
 
 inline constexpr std::size_t journal_block = 4096;
+inline constexpr std::string_view journal_magic = "ERJOURN1"; // the first octets of a segment in use
 
 enum class record_kind : std::uint32_t {
     put = 1,   // a message: envelope and content

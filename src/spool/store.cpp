@@ -9,6 +9,7 @@
 #include "spool/core.hpp"
 #include "spool/names.hpp"
 #include "spool/new_message.hpp"
+#include "spool/recovery.hpp"
 
 #include <fmt/format.h>
 
@@ -87,7 +88,9 @@ struct store::impl {
     explicit impl(std::shared_ptr<core> c) : shared(std::move(c)) {}
 
     base::result<void> check_writable();
-    base::result<std::vector<std::string>> list(std::string_view suffix);
+    // The names with that suffix; `segments`, if given, gets those of other processes' journals.
+    base::result<std::vector<std::string>> list(std::string_view suffix, segment_names* segments = nullptr);
+    bool recover_if_needed(const segment_names& segments, bool wait);
     void forget_announcements();
 
     std::shared_ptr<core> shared;
@@ -108,10 +111,12 @@ base::result<std::unique_ptr<store>> store::open(settings s, os::filesystem& fil
             return invalid_directory(s.directory, directory.error());
         auto shared = std::make_shared<core>(std::move(s), files, std::move(*directory), pool, log);
         auto made = std::make_unique<impl>(std::move(shared));
-        if (auto listed = made->list(envelope_suffix); listed.has_error())
+        segment_names segments;
+        if (auto listed = made->list(envelope_suffix, &segments); listed.has_error())
             return invalid_directory(made->shared->dir.path(), listed.error());
         if (made->check_writable().has_error())
             log.warning("directory not writable: \"{}\"", made->shared->dir.path());
+        made->recover_if_needed(segments, true);
         return made;
     };
     std::optional<base::result<std::unique_ptr<impl>>> opened;
@@ -153,20 +158,35 @@ void store::discard(new_message message) {
     impl_->shared->pool.post([kept] { new_message gone(std::move(*kept)); });
 }
 
-base::result<std::vector<std::string>> store::impl::list(std::string_view suffix) {
+base::result<std::vector<std::string>> store::impl::list(std::string_view suffix, segment_names* segments) {
     std::vector<std::string> names;
     auto listed = shared->dir.files().list(shared->dir.directory(), [&](std::string_view name) {
         if (!id_of(name, suffix).empty())
             names.emplace_back(name);
+        else if (segments && name.starts_with(journal_prefix) && !shared->records.owns(name))
+            segments->emplace(name);
     });
     if (listed.has_error())
         return listed.error();
     return names;
 }
 
+// True if the directory may have changed. A recovery that fails is tried again at the next
+// scan.
+bool store::impl::recover_if_needed(const segment_names& segments, bool wait) {
+    if (segments.empty() || !any_owner_is_dead(shared->dir, segments))
+        return false;
+    if (auto recovered = recover(*shared, wait); recovered.has_error())
+        shared->log.error("spool recovery: {}", recovered.error().message());
+    return true;
+}
+
 base::result<std::vector<std::string>> store::ready() {
     impl_->forget_announcements();
-    auto names = impl_->list(envelope_suffix);
+    segment_names segments;
+    auto names = impl_->list(envelope_suffix, &segments);
+    if (names.has_value() && impl_->recover_if_needed(segments, false))
+        names = impl_->list(envelope_suffix);
     if (names.has_error())
         return names;
     for (std::string& name : *names)
