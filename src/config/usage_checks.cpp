@@ -190,29 +190,6 @@ std::optional<std::string> find_value_error(const option_values& given) {
     return {};
 }
 
-namespace {
-
-// A network interface by its name, for SMTP. (Anything with a slash is left to the listener: a path or an
-// error.)
-bool is_interface_name(std::string_view item) {
-    if (item.starts_with("pop=") || item.starts_with("admin="))
-        return false;
-    const std::string_view address = item.starts_with("smtp=") ? item.substr(5) : item;
-    const bool is_descriptor = address.starts_with("fd#") && base::to_number(address.substr(3));
-    return address.find('/') == address.npos && !is_descriptor && !is_ip_address(address);
-}
-
-// What is missing of options that are otherwise available.
-void find_unavailable_parts(const option& row, const option_values& given, std::vector<std::string>& texts) {
-    if (&row == &known_option("interface").row())
-        for (const std::string& item : given.items("interface"))
-            if (is_interface_name(item))
-                texts.push_back(
-                    fmt::format("--interface={} is not available in this build yet", base::printable(item)));
-}
-
-} // namespace
-
 std::vector<std::string> find_unavailable(const std::vector<named_values>& instances) {
     std::vector<std::string> texts;
     for (const option& row : options()) {
@@ -221,8 +198,6 @@ std::vector<std::string> find_unavailable(const std::vector<named_values>& insta
         };
         if (row.built == availability::later && std::any_of(instances.begin(), instances.end(), uses))
             texts.push_back(fmt::format("--{} is not available in this build yet", row.name));
-        for (const named_values& one : instances)
-            find_unavailable_parts(row, one.given, texts);
     }
     return texts;
 }

@@ -216,13 +216,9 @@ TEST(availability, the_list) {
 }
 
 TEST(availability, interface_names) {
-    EXPECT_EQ(ending_of({"--interface=eth0,127.0.0.1,smtp=eth1-ipv4"}).err,
-              unavailable({"--interface=eth0", "--interface=smtp=eth1-ipv4"}));
-    EXPECT_EQ(
-        ending_of({"--interface=pop=eth0,admin=eth0,::1,[::1],fe80::1%eth0,/run/s,fd#3,smtp=0.0.0.0"}).err,
-        "started");
-    EXPECT_EQ(ending_of({"--interface=foo/bar"}).err, "started"); // the listener has a text for it
-    EXPECT_EQ(ending_of({"--interface=fd#x"}).err, unavailable({"--interface=fd#x"}));
+    EXPECT_EQ(ending_of({"--interface=eth0,127.0.0.1,smtp=eth1-ipv4,pop=eth0,admin=eth0"}).err, "started");
+    // The listener has texts for these.
+    EXPECT_EQ(ending_of({"--interface=foo/bar,fd#x"}).err, "started");
 }
 
 TEST(availability, socks) {

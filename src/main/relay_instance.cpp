@@ -8,6 +8,7 @@
 #include <boost/system/errc.hpp>
 
 #include <algorithm>
+#include <iterator>
 
 using std::chrono::seconds;
 
@@ -74,22 +75,49 @@ base::result<void> relay_instance::bind(net::worker_group& workers) {
     auto port = port_number(config_.port);
     if (port.has_error())
         return port.error();
-    std::vector<std::string> addresses = smtp_addresses(config_);
-    bool wildcards = addresses.empty();
-    if (wildcards)
-        addresses = {"0.0.0.0", "::"};
-    for (const std::string& address : addresses) {
-        auto opened = net::listener::open(workers[0], address, *port);
+    std::vector<std::string> items = smtp_addresses(config_);
+    if (items.empty())
+        return bind_wildcards(workers[0], *port);
+    std::vector<std::string> names;
+    for (const std::string& item : items) {
+        if (net::is_interface_name(item)) {
+            names.push_back(item);
+            continue;
+        }
+        auto opened = net::listener::open(workers[0], item, *port);
+        if (opened.has_error())
+            return opened.error();
+        listeners_.push_back(std::move(*opened));
+    }
+    return names.empty() ? base::result<void>() : bind_interfaces(workers[0], std::move(names), *port);
+}
+
+base::result<void> relay_instance::bind_wildcards(net::worker& on, std::uint16_t port) {
+    for (const char* address : {"0.0.0.0", "::"}) {
+        auto opened = net::listener::open(on, address, port);
         if (opened.has_value()) {
             listeners_.push_back(std::move(*opened));
             continue;
         }
         bool no_such_family = opened.error().code == boost::system::errc::address_family_not_supported ||
                               opened.error().code == boost::system::errc::address_not_available;
-        if (wildcards && !listeners_.empty() && no_such_family)
-            continue; // a host without IPv6
-        return opened.error();
+        if (listeners_.empty() || !no_such_family)
+            return opened.error();
+        // a host without IPv6
     }
+    return {};
+}
+
+base::result<void> relay_instance::bind_interfaces(net::worker& on, std::vector<std::string> names,
+                                                   std::uint16_t port) {
+    interfaces_ = std::make_unique<net::interface_listeners>(on, names, port, log_);
+    auto opened = interfaces_->open(listeners_);
+    if (opened.has_error())
+        return opened.error();
+    std::move(opened->begin(), opened->end(), std::back_inserter(listeners_));
+    if (listeners_.empty())
+        for (const std::string& name : names)
+            log_.warning("smtp server: nothing to do: waiting for interface \"{}\"", base::printable(name));
     return {};
 }
 
@@ -194,9 +222,14 @@ void relay_instance::start(net::worker_group& workers,
     }
     if (server_)
         server_->listen(std::move(listeners_));
+    if (interfaces_)
+        interfaces_->follow([this](net::listener l) { server_->add_listener(std::move(l)); },
+                            [this](const net::endpoint& where) { server_->remove_listener(where); });
 }
 
 void relay_instance::stop() {
+    if (interfaces_)
+        interfaces_->stop();
     if (server_) {
         server_->stop_listening();
         server_->stop_sessions();
@@ -219,6 +252,7 @@ void relay_instance::before_workers_go() {
     if (server_)
         server_->stop_listening();
     listeners_.clear();
+    interfaces_.reset();
     forwarder_.reset();
 }
 

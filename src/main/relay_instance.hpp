@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "config/configuration.hpp"
+#include "net/interface_listeners.hpp"
 #include "net/listener.hpp"
 #include "net/worker.hpp"
 #include "os/filesystem.hpp"
@@ -18,6 +19,7 @@
 #include "spool/store.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -51,6 +53,8 @@ public:
 
 private:
     base::result<void> bind(net::worker_group& workers);
+    base::result<void> bind_wildcards(net::worker& on, std::uint16_t port);
+    base::result<void> bind_interfaces(net::worker& on, std::vector<std::string> names, std::uint16_t port);
     relay::smtp_server_settings server_settings() const;
     base::result<relay::forwarder_settings> forwarder_settings() const;
 
@@ -59,7 +63,8 @@ private:
     os::worker_pool& disk_;
     base::logger log_;
     relay::blocking work_;
-    std::vector<net::listener> listeners_;
+    std::vector<net::listener> listeners_; // until the server has them
+    std::unique_ptr<net::interface_listeners> interfaces_;
     std::optional<relay::forwarder_settings> forwarding_;
     std::unique_ptr<spool::store> store_;
     std::unique_ptr<relay::smtp_server> server_;

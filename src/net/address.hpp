@@ -15,6 +15,8 @@ struct endpoint {
 
     // "192.0.2.1:25", "2001:db8::1.25", "/path".
     std::string display() const;
+
+    bool operator==(const endpoint&) const = default;
 };
 
 // Peers that may connect without --remote-clients: loopback, private and link-local ranges, unix-domain

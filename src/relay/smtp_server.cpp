@@ -306,9 +306,24 @@ void smtp_server::listen(std::vector<net::listener> listeners) {
     listeners_ = std::move(listeners);
     for (net::listener& l : listeners_) {
         log_.with_unit_always().summary("smtp server on {}", l.local().display());
-        l.accept(
-            workers_, [this](net::worker& on, net::stream peer) { connected(on, std::move(peer)); }, log_);
+        accept_from(l);
     }
+}
+
+void smtp_server::add_listener(net::listener one) {
+    log_.with_unit_always().summary("new smtp server on {}", one.local().display());
+    listeners_.push_back(std::move(one));
+    accept_from(listeners_.back());
+}
+
+void smtp_server::remove_listener(const net::endpoint& where) {
+    log_.with_unit_always().summary("deleting smtp server on {}", where.display());
+    std::erase_if(listeners_, [&](const net::listener& l) { return l.local() == where; });
+}
+
+void smtp_server::accept_from(net::listener& one) {
+    one.accept(
+        workers_, [this](net::worker& on, net::stream peer) { connected(on, std::move(peer)); }, log_);
 }
 
 void smtp_server::stop_listening() {

@@ -66,6 +66,8 @@ public:
     ~smtp_server();
 
     void listen(std::vector<net::listener> listeners); // logs "smtp server on A" for each
+    void add_listener(net::listener one);              // "new smtp server on A"
+    void remove_listener(const net::endpoint& where);  // "deleting smtp server on A"; its sessions go on
     void stop_listening();
 
     // Sessions finish the command in hand, answer 421 and close. Any thread.
@@ -75,6 +77,7 @@ public:
 private:
     friend class smtp_session;
 
+    void accept_from(net::listener& one);
     void connected(net::worker& on, net::stream peer);
     net::awaitable<void> serve(net::worker& on, net::stream peer);
 
