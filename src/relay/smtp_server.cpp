@@ -91,7 +91,6 @@ public:
             } else if (std::holds_alternative<smtp::begin_message>(todo)) {
                 message_.emplace(server_.services_.store.create());
             } else if (std::holds_alternative<smtp::open_content>(todo)) {
-                content_started_ = steady_clock::now();
                 engine_.content_opened(now_for_mail());
             } else if (auto* content = std::get_if<smtp::append_content>(&todo)) {
                 co_await append(content->bytes);
@@ -167,7 +166,12 @@ private:
         const auto& limits = server_.settings_;
         net::time_point limit = after(limits.idle_timeout);
         which_limit_ = limit_kind::idle;
-        if (engine_.in_content()) {
+        if (in_content_ != engine_.in_content()) {
+            in_content_ = !in_content_;
+            content_started_ = steady_clock::now();
+            content_octets_ = 0;
+        }
+        if (in_content_) {
             if (limits.data_rate != 0) {
                 auto earned = seconds(static_cast<std::int64_t>(content_octets_ / limits.data_rate));
                 net::time_point too_slow = content_started_ + grace_for_content + earned;
@@ -187,7 +191,7 @@ private:
     }
 
     void note_progress(std::size_t octets) {
-        if (engine_.in_content())
+        if (in_content_)
             content_octets_ += octets;
         else if (!engine_.in_command())
             command_started_ = steady_clock::now();
@@ -229,7 +233,6 @@ private:
     net::awaitable<void> commit(const mail::envelope& envelope) {
         spool::new_message message = std::move(*message_);
         message_.reset();
-        content_octets_ = 0;
         std::string id = message.id();
         mail::envelope text = envelope;
         auto stored = co_await server_.services_.work.commit(server_.services_.store, std::move(message),
@@ -251,7 +254,6 @@ private:
     }
 
     void discard() {
-        content_octets_ = 0;
         if (message_)
             server_.services_.store.discard(std::move(*message_));
         message_.reset();
@@ -283,6 +285,7 @@ private:
     std::string reason_; // why the session is over; empty while it goes on
     net::time_point command_started_{};
     net::time_point content_started_{};
+    bool in_content_ = false; // at the last read: octets of DATA or BDAT are awaited
     std::uint64_t content_octets_ = 0;
     limit_kind which_limit_ = limit_kind::idle;
     unsigned resets_ = 0;
