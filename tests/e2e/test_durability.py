@@ -492,3 +492,16 @@ def test_orderly_end_leaves_no_journal(t):
     relay.terminate()
     equal(sorted(os.listdir(relay.spool.path)), relay.spool.names(), 'hidden files')
     equal(len(relay.spool.names()), 2)
+
+
+def test_orderly_end_after_another_process_forwarded(t):
+    """The journal goes too when its messages are gone by other hands."""
+    hop = t.next_hop()
+    relay = t.relay()
+    with relay.greeted() as wire:
+        for n in range(3):
+            equal(wire.submit(message(f'x{n}.'))[0], 250)
+    t.forward(hop.address)
+    equal(len(hop.messages), 3)
+    relay.terminate()
+    equal(os.listdir(relay.spool.path), [])
