@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -115,6 +117,28 @@ TEST_F(network, brackets_around_ipv6_are_fine) {
     auto listener = net::listener::open(workers[0], "[::1]", 0);
     ASSERT_TRUE(listener.has_value());
     EXPECT_TRUE(listener->local().ipv6);
+}
+
+TEST_F(network, an_ipv4_peer_of_a_socket_for_both_families_is_an_ipv4_peer) {
+    int fd = ::socket(AF_INET6, SOCK_STREAM, 0);
+    sockaddr_in6 any{};
+    any.sin6_family = AF_INET6;
+    ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any), 0);
+    auto listener = net::listener::open(workers[0], "fd#" + std::to_string(fd), 0);
+    ASSERT_TRUE(listener.has_value());
+    EXPECT_EQ(listener->local().address, "::");
+    net::endpoint seen;
+    auto look = [this, &seen](net::worker& on, net::stream s) {
+        seen = s.peer();
+        EXPECT_EQ(s.local().address, "127.0.0.1");
+        net::spawn(on, echo(on, std::move(s)), log, "echo");
+    };
+    listener->accept(workers, look, log);
+    run(expect_echo(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}, "x", log));
+    workers.stop();
+    EXPECT_EQ(seen.address, "127.0.0.1");
+    EXPECT_FALSE(seen.ipv6);
+    EXPECT_TRUE(net::is_local(seen));
 }
 
 namespace {

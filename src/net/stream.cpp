@@ -37,9 +37,13 @@ endpoint to_endpoint(const asio::generic::stream_protocol::endpoint& e) {
     case AF_INET6: {
         asio::ip::tcp::endpoint tcp;
         std::memcpy(tcp.data(), e.data(), std::min(e.size(), tcp.capacity()));
-        out.address = tcp.address().to_string();
+        asio::ip::address address = tcp.address();
+        // An inherited socket may take both families: an IPv4 peer is one for the log and for who is local.
+        if (address.is_v6() && address.to_v6().is_v4_mapped())
+            address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+        out.address = address.to_string();
         out.port = tcp.port();
-        out.ipv6 = tcp.address().is_v6();
+        out.ipv6 = address.is_v6();
         break;
     }
     default: {
