@@ -9,6 +9,7 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
+#include "os/socket_activation.hpp"
 #include "os/worker_pool.hpp"
 
 #include <boost/system/errc.hpp>
@@ -90,6 +91,9 @@ private:
         os::set_umask(077);
         os::ignore_sigpipe();
         os::raise_descriptor_limit();
+        auto sockets = os::take_activation_sockets(); // meant for this pid, so before it changes
+        if (sockets.has_error())
+            return sockets.error();
         for (const std::string& text : config_.warnings)
             say("warning: " + text);
         if (config_.whole.daemon)
@@ -108,6 +112,10 @@ private:
             base::logger log(log_, std::move(context));
             instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, std::move(log)));
         }
+        auto taker = std::find_if(instances_.begin(), instances_.end(),
+                                  [](const auto& i) { return i->takes_activation_sockets(); });
+        if (taker != instances_.end())
+            (*taker)->use_activation_sockets(std::move(*sockets));
         return {};
     }
 

@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 namespace {
 
-// Interface items that concern SMTP; both wildcards when there are none.
+// Interface items that concern SMTP.
 std::vector<std::string> smtp_addresses(const config::instance& config) {
     std::vector<std::string> out;
     for (const config::interface_item& item : config.interfaces)
@@ -61,6 +61,10 @@ relay_instance::relay_instance(const config::instance& config, os::filesystem& f
 
 relay_instance::~relay_instance() = default;
 
+bool relay_instance::takes_activation_sockets() const {
+    return config_.serve_smtp && smtp_addresses(config_).empty();
+}
+
 base::result<void> relay_instance::prepare(net::worker_group& workers) {
     if (!config_.forward_to.empty()) {
         auto settings = forwarder_settings();
@@ -76,6 +80,8 @@ base::result<void> relay_instance::bind(net::worker_group& workers) {
     if (port.has_error())
         return port.error();
     std::vector<std::string> items = smtp_addresses(config_);
+    for (int socket : activation_sockets_)
+        items.push_back("fd#" + std::to_string(socket));
     if (items.empty())
         return bind_wildcards(workers[0], *port);
     std::vector<std::string> names;

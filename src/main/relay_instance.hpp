@@ -24,6 +24,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 class relay_instance {
@@ -31,6 +32,11 @@ public:
     relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
                    base::logger log);
     ~relay_instance();
+
+    // Whether --interface says nothing about SMTP. Then sockets that the service manager has opened can take
+    // the place of the default addresses: descriptors, given before prepare().
+    bool takes_activation_sockets() const;
+    void use_activation_sockets(std::vector<int> sockets) { activation_sockets_ = std::move(sockets); }
 
     // Checks what is configured and opens what can fail: spool directory, listening sockets, forwarding
     // address.
@@ -63,6 +69,7 @@ private:
     os::worker_pool& disk_;
     base::logger log_;
     relay::blocking work_;
+    std::vector<int> activation_sockets_;
     std::vector<net::listener> listeners_; // until the server has them
     std::unique_ptr<net::interface_listeners> interfaces_;
     std::optional<relay::forwarder_settings> forwarding_;
