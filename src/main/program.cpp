@@ -15,6 +15,7 @@
 #include <boost/system/errc.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -106,11 +107,13 @@ private:
         std::size_t threads = config_.whole.threads != 0 ? config_.whole.threads : os::processor_count();
         workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads, os::prepare_file_thread);
+        auto syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
         for (const config::instance& i : config_.instances) {
             base::log_context context;
             context.unit = i.name;
             base::logger log(log_, std::move(context));
-            instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, std::move(log)));
+            instances_.push_back(
+                std::make_unique<relay_instance>(i, *files_, *disk_, syntax_hint_given, std::move(log)));
         }
         auto taker = std::find_if(instances_.begin(), instances_.end(),
                                   [](const auto& i) { return i->takes_activation_sockets(); });

@@ -54,8 +54,9 @@ std::string domain_of(const config::instance& config) {
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                               base::logger log)
-    : config_(config), files_(files), disk_(disk), log_(std::move(log)), work_(disk) {
+                               std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log)
+    : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
+      log_(std::move(log)), work_(disk) {
     config_.domain = domain_of(config_);
 }
 
@@ -145,6 +146,7 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     relay::smtp_server_settings s;
     s.protocol.domain = config_.domain;
     s.protocol.version = EMAILRELAY_VERSION;
+    s.protocol.syntax_hint_given = syntax_hint_given_;
     s.protocol.anonymous_server = config_.anonymous.server;
     s.protocol.anonymous_vrfy = config_.anonymous.vrfy;
     s.protocol.anonymous_content = config_.anonymous.content;

@@ -29,8 +29,9 @@
 
 class relay_instance {
 public:
+    // `syntax_hint_given` is shared by the relays of the process: the hint is logged once.
     relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                   base::logger log);
+                   std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log);
     ~relay_instance();
 
     // Whether --interface says nothing about SMTP. Then sockets that the service manager has opened can take
@@ -67,6 +68,7 @@ private:
     config::instance config_;
     os::filesystem& files_;
     os::worker_pool& disk_;
+    std::shared_ptr<std::atomic<bool>> syntax_hint_given_;
     base::logger log_;
     relay::blocking work_;
     std::vector<int> activation_sockets_;
