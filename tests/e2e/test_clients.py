@@ -2,8 +2,10 @@
 import concurrent.futures
 import os
 import re
+import resource
 import smtplib
 import socket
+import threading
 
 import harness
 from harness import domain, equal, find, is_root, match, need
@@ -194,6 +196,51 @@ def test_100_sessions_at_once(t):
         list(pool.map(submit, range(100)))
     seen = {re.search(rb'Subject: (\S+)', m.content).group(1) for m in relay.spool.messages()}
     equal(len(seen), 300)
+
+
+@harness.limit(120)
+def test_too_many_sessions_from_one_address(t):
+    """design.md section 7: 1,000 for each address; the next is told so and the others go on."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 20_000), most))
+    relay = t.relay(verbose=None)
+    wires = []
+    for _ in range(1000):
+        wires.append(relay.connect())
+    for wire in wires:
+        wire.expect('220 .*')
+    with relay.connect() as wire:
+        wire.expect('421 too many connections')
+        wire.closed()
+    with harness.Wire.tcp(relay.host, relay.port, source=('127.0.0.2', 0)) as wire:
+        wire.expect('220 .*')
+    wires[0].ask('EHLO x', 250)
+    equal(wires[0].submit(b'x\r\n')[0], 250)
+    wires[1].ask('QUIT', 221)
+    wires[1].closed()
+    relay.wait_log('smtp connection closed: smtp protocol done')
+    with relay.connect() as wire:
+        wire.expect('220 .*')
+
+
+def test_a_client_that_does_not_read(t):
+    """Replies wait in little room, then the server stops reading; nothing is lost when the client reads at last."""
+    relay = t.relay(verbose=None)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((relay.host, relay.port))
+    wire = harness.Wire(connection)
+    count, word = 800, 'x' * 3000
+    sender = threading.Thread(target=lambda: wire.send(f'VRFY {word}\r\n' * count + 'QUIT\r\n'), daemon=True)
+    sender.start()
+    with relay.greeted() as other:  # the others do not notice
+        equal(other.submit(b'x\r\n')[0], 250)
+    wire.expect('220 .*')
+    for _ in range(count):
+        equal(wire.line(), f'252 cannot verify but will accept: {word}')
+    wire.expect('221 OK')
+    wire.closed()
+    sender.join()
 
 
 def test_backlog_is_the_systems(t):

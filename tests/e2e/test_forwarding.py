@@ -500,6 +500,9 @@ def test_corrupt_envelopes_are_left_alone(t):
         spool.write(f'{name}.envelope', text)
         spool.write(f'{name}.content', b'x\r\n')
     os.mkdir(spool.path / 'folder.envelope')
+    t.file('elsewhere', good)
+    (spool.path / 'link.envelope').symlink_to(t.dir / 'elsewhere')
+    spool.write('link.content', b'x\r\n')
     output = t.forward(hop.address)
     equal([m.body for m in hop.messages], [b'good\r\n'])
     for name, (text, warning) in rows.items():
@@ -508,6 +511,8 @@ def test_corrupt_envelopes_are_left_alone(t):
             equal((spool.path / f'{name}.envelope').read_bytes(), text)
     match(output, r'(?m)^emailrelay: warning: ignoring "[^"]*folder\.envelope[^"]*": ')
     assert (spool.path / 'folder.envelope').is_dir()
+    match(output, r'(?m)^emailrelay: warning: ignoring "[^"]*link\.envelope[^"]*": ')
+    assert (spool.path / 'link.envelope').is_symlink()
 
 
 def test_missing_content(t):
