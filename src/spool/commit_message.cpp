@@ -80,9 +80,8 @@ void commit_message::written() {
 
 void commit_message::write_files_unflushed() {
     files_outcome_ = write_files(false);
-    if (files_outcome_.has_value())
-        core_.records.stored(message_->id);
-    one_part_done();
+    if (one_part_done())
+        publish();
 }
 
 // (3) On the journal's thread.
@@ -90,17 +89,22 @@ void commit_message::flushed(const base::result<void>& outcome) {
     flush_outcome_ = outcome;
     if (!was_written_) // then there is no second part
         parts_left_ = 1;
-    one_part_done();
+    if (one_part_done())
+        run_on(core_.pool, &commit_message::publish);
+}
+
+bool commit_message::one_part_done() {
+    return --parts_left_ == 0;
 }
 
 // (4)
-void commit_message::one_part_done() {
-    if (--parts_left_ > 0)
-        return;
+void commit_message::publish() {
     if (files_outcome_.has_value() && flush_outcome_.has_value())
-        finish({});
-    else
-        run_on(core_.flushers, &commit_message::undo);
+        files_outcome_ = rename_envelope();
+    if (files_outcome_.has_error() || flush_outcome_.has_error())
+        return run_on(core_.flushers, &commit_message::undo);
+    core_.records.stored(message_->id);
+    finish({});
 }
 
 // (5)
@@ -125,6 +129,10 @@ void commit_message::write_directly() {
     do {
         files_outcome_ = write_files(core_.config.sync);
         if (files_outcome_.has_value())
+            files_outcome_ = rename_envelope();
+        if (files_outcome_.has_value() && core_.config.sync)
+            files_outcome_ = core_.dir.flush();
+        if (files_outcome_.has_value())
             return finish({});
         remove_files();
     } while (take_next_name());
@@ -148,13 +156,15 @@ base::result<void> commit_message::write_files(bool flush) {
     made_ = part::content;
     core_.log.verbose("new content file [{}]", content);
     core_.log.verbose("new envelope file [{}]", envelope_new);
+    return {};
+}
 
-    outcome = core_.dir.rename_new(envelope_new, name_of(id, envelope_suffix));
-    if (outcome.has_error())
-        return outcome;
-    made_ = part::envelope;
-
-    return flush ? core_.dir.flush() : base::result<void>();
+base::result<void> commit_message::rename_envelope() {
+    const std::string& id = message_->id;
+    auto renamed = core_.dir.rename_new(name_of(id, new_suffix), name_of(id, envelope_suffix));
+    if (renamed.has_value())
+        made_ = part::envelope;
+    return renamed;
 }
 
 // The content file was begun before the commit.

@@ -25,13 +25,15 @@ private:
     void written() override;
     void write_files_unflushed();
     void flushed(const base::result<void>& outcome) override;
-    void one_part_done();
+    bool one_part_done(); // true for the last one
+    void publish();
     void undo();
     void declined() override;
     void write_directly();
 
     base::result<void> write_files(bool flush);
     base::result<void> complete_content(bool flush);
+    base::result<void> rename_envelope();
     void remove_files();
     bool take_next_name();
     void finish(base::result<void> outcome);

@@ -22,7 +22,10 @@ namespace spool::test {
 class temporary_directory {
 public:
     temporary_directory() {
-        std::string name = (std::filesystem::temp_directory_path() / "spool_test.XXXXXX").string();
+        // In memory if possible: what a disk would do is simulated (test_filesystem.hpp).
+        const std::filesystem::path memory = "/dev/shm";
+        auto parent = std::filesystem::exists(memory) ? memory : std::filesystem::temp_directory_path();
+        std::string name = (parent / "spool_test.XXXXXX").string();
         path_ = ::mkdtemp(name.data());
     }
     ~temporary_directory() { std::filesystem::remove_all(path_); }

@@ -8,6 +8,8 @@
 #include "os/filesystem.hpp"
 
 #include <cerrno>
+#include <condition_variable>
+#include <csignal>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -15,6 +17,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace spool::test {
@@ -41,6 +44,25 @@ public:
         for_good_ = true;
         kind_ = std::move(kind);
         failed_ = false;
+    }
+    // The process is killed instead.
+    void die_at(std::size_t n) {
+        std::lock_guard lock(mutex_);
+        die_in_ = n;
+    }
+    // Flushes of the journal wait until they are let go.
+    void hold_flushes() {
+        std::lock_guard lock(mutex_);
+        held_ = true;
+    }
+    void let_go() {
+        std::lock_guard lock(mutex_);
+        held_ = false;
+        changed_.notify_all();
+    }
+    void wait_for(const std::string& kind, std::size_t count) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return counts_[kind] >= count; });
     }
     void stop_failing() {
         std::lock_guard lock(mutex_);
@@ -95,9 +117,9 @@ public:
             nodes_[last_node_].size = nodes_[last_node_].baseline.size();
             baseline_[name] = last_node_;
         }
-        std::uint64_t node = names_[name];
+        std::uint64_t n = names_[name];
         int fd = opened->release();
-        open_[fd] = {node, mode == os::open_mode::append ? nodes_[node].size : 0};
+        open_[fd] = {n, mode == os::open_mode::append ? nodes_[n].size : 0};
         return os::file(*this, fd);
     }
     base::result<void> close(os::file f) override {
@@ -206,8 +228,6 @@ public:
         std::lock_guard lock(mutex_);
         free_space_ = octets;
     }
-    // As kill -9 does: descriptors, and with them the locks, go, and nothing more is done.
-    void kill() { fail_at(0, EIO, true); }
 
 private:
     static constexpr std::uint64_t directory_node = 1;
@@ -234,10 +254,10 @@ private:
         }
         os::file gone(*real_, descriptor);
     }
-    os::file adopt(os::file f, std::uint64_t n) {
+    os::file adopt(os::file f, std::uint64_t of) {
         std::lock_guard lock(mutex_);
         int fd = f.release();
-        open_[fd] = {n, 0};
+        open_[fd] = {of, 0};
         return os::file(*this, fd);
     }
     std::string whole(const os::file& f) {
@@ -249,6 +269,9 @@ private:
     std::optional<base::error> fails(const std::string& kind) {
         std::lock_guard lock(mutex_);
         ++counts_[kind];
+        changed_.notify_all();
+        if (die_in_ && (*die_in_)-- == 0)
+            ::kill(::getpid(), SIGKILL);
         if (!fail_in_ || (!kind_.empty() && kind_ != kind))
             return std::nullopt;
         if (*fail_in_ > 0) {
@@ -277,10 +300,12 @@ private:
             return *e;
         std::uint64_t token = 0, n = 0;
         {
-            std::lock_guard lock(mutex_);
+            std::unique_lock lock(mutex_);
             token = ++last_token_;
             n = kind == "syncfs" ? all_nodes : open_[f.descriptor()].first;
             events_.push_back({event::flush_begin, n, 0, token, "", "", ""});
+            if (kind == "fdatasync")
+                changed_.wait(lock, [this] { return !held_; });
         }
         // The real flush would only take time.
         std::lock_guard lock(mutex_);
@@ -299,6 +324,9 @@ private:
 
     std::unique_ptr<os::filesystem> real_ = os::make_filesystem();
     mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    bool held_ = false;
+    std::optional<std::size_t> die_in_;
     std::optional<std::size_t> fail_in_;
     int error_ = 0;
     bool for_good_ = false;

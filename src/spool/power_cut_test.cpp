@@ -1,0 +1,266 @@
+// The power fails after every single operation: what was acknowledged is there again, whole, under its own
+// name.
+#include "spool/spool_test.hpp"
+#include "spool/test_filesystem.hpp"
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+namespace spool {
+
+using namespace test;
+
+namespace {
+
+using keep = test_filesystem::keep;
+
+struct known_message {
+    std::string content;
+    std::string recipient;
+    std::size_t acknowledged = SIZE_MAX; // number of events at that time
+    std::size_t finish_begun = SIZE_MAX;
+    std::size_t finish_safe = SIZE_MAX; // a later commit has been acknowledged
+    bool failed = false;                // was made `.bad` at some time
+};
+
+using history = std::map<std::string, known_message>;
+
+// Everything that a store does, with a record of what was promised when.
+class workload {
+public:
+    workload(const std::string& path, settings config) : store_(path, std::move(config), &files) {}
+
+    std::string put(std::size_t size) {
+        new_message message = store_->create();
+        std::string id = message.id();
+        std::string content = id + "\r\n" + std::string(size, static_cast<char>('a' + ++puts_ % 26));
+        known_message& known = messages[id];
+        known.content = content;
+        known.recipient = std::to_string(puts_) + "@example.com";
+        message.append(content);
+        if (message.needs_write())
+            message.write();
+        auto outcome = commit_and_wait(*store_, std::move(message), envelope_to(known.recipient));
+        EXPECT_TRUE(outcome.has_value());
+        known.acknowledged = files.events();
+        for (auto& [other, m] : messages)
+            if (m.finish_begun != SIZE_MAX && other != id)
+                m.finish_safe = std::min(m.finish_safe, files.events());
+        return id;
+    }
+    void forward(const std::string& id) {
+        auto taken = store_->claim(id);
+        ASSERT_TRUE(taken.has_value());
+        messages[id].finish_begun = files.events();
+        ASSERT_TRUE(store_->finish(std::move(*taken)).has_value());
+    }
+    void give_back(const std::string& id) {
+        ASSERT_TRUE(store_->release(std::move(*store_->claim(id))).has_value());
+    }
+    void fail(const std::string& id) {
+        messages[id].failed = true;
+        ASSERT_TRUE(store_->fail(std::move(*store_->claim(id)), "no", 550).has_value());
+    }
+    store& get() { return *store_; }
+
+    test_filesystem files; // lives longer than the store
+    history messages;
+
+private:
+    opened_store store_;
+    unsigned puts_ = 0;
+};
+
+void write_state(const disk_state& state, const temporary_directory& dir) {
+    for (const auto& [name, text] : state)
+        dir.write(name, text);
+}
+
+// The store opened on what the disk has kept must have all that was promised up to then.
+void check(const temporary_directory& dir, const history& messages, std::size_t events, opened_store& s) {
+    std::set<std::string> ready, bad;
+    for (const std::string& id : *s->ready())
+        ready.insert(id);
+    for (const std::string& id : *s->failed())
+        bad.insert(id);
+    for (const auto& [id, m] : messages) {
+        bool there = ready.contains(id) || bad.contains(id);
+        if (m.acknowledged <= events && m.finish_begun > events) {
+            EXPECT_TRUE(there) << id << " is lost";
+        }
+        if (m.finish_safe <= events) {
+            EXPECT_FALSE(there) << id << " is back";
+        }
+        if (bad.contains(id)) {
+            EXPECT_TRUE(m.failed);
+        }
+        EXPECT_FALSE(dir.has(id + ".envelope.busy"));
+        if (!there || m.acknowledged > events)
+            continue;
+        if (m.finish_begun <= events && !dir.has(id + ".content"))
+            continue; // being deleted: an envelope without content is never sent
+        EXPECT_TRUE(dir.read(id + ".content") == m.content) << id << " is damaged";
+        auto envelope =
+            mail::parse_envelope(dir.read(id + (ready.contains(id) ? ".envelope" : ".envelope.bad")));
+        ASSERT_TRUE(envelope.has_value()) << id;
+        EXPECT_EQ(envelope->value.to_remote, std::vector<std::string>{m.recipient});
+    }
+    for (const std::string& id :
+         ready) { // and nothing that is not a message of ours, whole or refused as broken
+        ASSERT_TRUE(messages.contains(id)) << id;
+        bool whole = mail::parse_envelope(dir.read(id + ".envelope")).has_value();
+        if (whole && messages.at(id).finish_begun > events) {
+            EXPECT_TRUE(dir.read(id + ".content") == messages.at(id).content)
+                << id << " would be sent damaged";
+        }
+    }
+}
+
+void cut_everywhere(const workload& w, unsigned stride = 1) {
+    unsigned seed = 1;
+    for (std::size_t events = 0; events <= w.files.events(); events += stride)
+        for (keep what : {keep::flushed_only, keep::prefix, keep::any}) {
+            SCOPED_TRACE("events " + std::to_string(events) + ", kept " +
+                         std::to_string(static_cast<int>(what)) + ", seed " + std::to_string(seed));
+            temporary_directory dir;
+            write_state(w.files.power_cut(events, what, seed++), dir);
+            {
+                opened_store s(dir.path());
+                check(dir, w.messages, events, s);
+            }
+            if (::testing::Test::HasFailure())
+                return;
+        }
+}
+
+settings with_checkpoint(std::chrono::milliseconds every) {
+    settings s;
+    s.checkpoint = every;
+    return s;
+}
+
+} // namespace
+
+TEST(power_cut, during_commits) {
+    temporary_directory dir;
+    workload w(dir.path(), with_checkpoint(std::chrono::hours(1)));
+    for (std::size_t size : {10u, 5000u, 100'000u, 300'000u, 0u})
+        w.put(size);
+    cut_everywhere(w);
+}
+
+TEST(power_cut, during_forwarding) {
+    temporary_directory dir;
+    workload w(dir.path(), with_checkpoint(std::chrono::hours(1)));
+    std::string a = w.put(10), b = w.put(300'000), c = w.put(20), d = w.put(30), e = w.put(100'000);
+    w.forward(a);
+    w.give_back(b);
+    w.put(40);
+    w.fail(c);
+    w.forward(b);
+    w.put(50);
+    w.forward(e);
+    w.give_back(d);
+    w.put(60);
+    cut_everywhere(w);
+}
+
+TEST(power_cut, while_checkpoints_go_on) {
+    temporary_directory dir;
+    settings config = with_checkpoint(std::chrono::milliseconds(1));
+    config.journal_segment = 16 << 10;
+    config.journal_size = 64 << 10;
+    workload w(dir.path(), config);
+    std::vector<std::string> ids;
+    for (int i = 0; i < 40; ++i) {
+        ids.push_back(w.put(100 + static_cast<std::size_t>(i) * 50));
+        if (i % 3 == 2 && i % 7 != 0)
+            w.forward(ids[static_cast<std::size_t>(i) - 1]);
+        if (i % 7 == 6)
+            w.fail(ids[static_cast<std::size_t>(i)]);
+        if (i % 4 == 3)
+            w.give_back(ids[0]);
+    }
+    cut_everywhere(w, 7);
+}
+
+// The recovery is cut off itself, by another power cut or again and again.
+TEST(power_cut, during_recovery) {
+    temporary_directory dir;
+    workload w(dir.path(), with_checkpoint(std::chrono::hours(1)));
+    std::string a = w.put(10);
+    w.put(5000);
+    std::string c = w.put(300'000);
+    w.forward(a);
+    w.fail(c);
+    w.put(20);
+    std::size_t events = w.files.events();
+    unsigned seed = 1;
+    for (keep what : {keep::flushed_only, keep::prefix, keep::any}) {
+        disk_state first = w.files.power_cut(events, what, seed++);
+        temporary_directory once;
+        write_state(first, once);
+        test_filesystem files;
+        auto list_all = [&] { // so that the double knows what is on the disk
+            auto d = files.open_directory(once.path());
+            for (const auto& [name, text] : first)
+                (void)files.open(*d, name, os::open_mode::read);
+        };
+        list_all();
+        { opened_store s(once.path(), {}, &files); }
+        for (std::size_t n = 0; n <= files.events(); ++n)
+            for (keep then : {keep::flushed_only, keep::prefix, keep::any}) {
+                SCOPED_TRACE("kept " + std::to_string(static_cast<int>(what)) + ", event of the recovery " +
+                             std::to_string(n) + ", then kept " + std::to_string(static_cast<int>(then)));
+                temporary_directory twice;
+                write_state(files.power_cut(n, then, seed++), twice);
+                opened_store s(twice.path());
+                check(twice, w.messages, events, s);
+                if (::testing::Test::HasFailure())
+                    return;
+            }
+    }
+}
+
+TEST(power_cut, with_many_writers) {
+    temporary_directory dir;
+    settings config = with_checkpoint(std::chrono::milliseconds(2));
+    config.journal_segment = 64 << 10;
+    test_filesystem files;
+    std::mutex mutex;
+    std::map<std::string, std::pair<std::string, std::size_t>> acknowledged; // content, number of events
+    {
+        opened_store s(dir.path(), config, &files);
+        std::vector<std::thread> writers;
+        for (int t = 0; t < 4; ++t)
+            writers.emplace_back([&, t] {
+                for (int i = 0; i < 25; ++i) {
+                    std::string content =
+                        std::to_string(t) + "." + std::to_string(i) + std::string(3000, 'x');
+                    std::string id = store_message(*s, content);
+                    std::size_t now = files.events();
+                    std::lock_guard lock(mutex);
+                    acknowledged[id] = {content, now};
+                }
+            });
+        for (auto& w : writers)
+            w.join();
+        std::size_t end = files.events();
+        for (std::size_t events = 0; events <= end; events += 23) {
+            temporary_directory after;
+            write_state(files.power_cut(events, keep::any, static_cast<unsigned>(events)), after);
+            opened_store again(after.path());
+            auto ids = again->ready();
+            std::set<std::string> ready(ids->begin(), ids->end());
+            for (const auto& [id, what] : acknowledged)
+                if (what.second <= events) {
+                    ASSERT_TRUE(ready.contains(id)) << id << " is lost at " << events;
+                    ASSERT_TRUE(after.read(id + ".content") == what.first)
+                        << id << " is damaged at " << events;
+                }
+        }
+    }
+}
+
+} // namespace spool
