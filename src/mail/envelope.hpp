@@ -16,15 +16,16 @@ enum class body_type { unknown, seven_bit, eight_bit, binary_mime };
 
 struct envelope {
     body_type content = body_type::unknown;
-    std::string from; // reverse-path without brackets; may be empty
-    std::vector<std::string> to_local;  // mailbox names, in order of acceptance
-    std::vector<std::string> to_remote; // forward-paths without brackets, in order of acceptance, duplicates kept
-    std::string authentication;         // SASL id or trust keyword, decoded (xtext in the file)
-    std::string client;                 // peer address without port, or socket path
-    std::string client_certificate;     // PEM with LF line ends, no final one; empty if none
-    std::string mail_from_auth_in;      // xtext, normalised
-    std::string mail_from_auth_out;     // xtext, normalised
-    std::string forward_to;             // decoded
+    std::string from;                  // reverse-path without brackets; may be empty
+    std::vector<std::string> to_local; // mailbox names, in order of acceptance
+    std::vector<std::string>
+        to_remote;                  // forward-paths without brackets, in order of acceptance, duplicates kept
+    std::string authentication;     // SASL id or trust keyword, decoded (xtext in the file)
+    std::string client;             // peer address without port, or socket path
+    std::string client_certificate; // PEM with LF line ends, no final one; empty if none
+    std::string mail_from_auth_in;  // xtext, normalised
+    std::string mail_from_auth_out; // xtext, normalised
+    std::string forward_to;         // decoded
     std::string forward_to_address;
     std::string client_account_selector;
     bool utf8_mailboxes = false;

@@ -20,8 +20,8 @@ namespace net {
 
 namespace asio = boost::asio;
 
-// At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers back. The
-// resolver goes before the context, which its timer and descriptors belong to.
+// At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers
+// back. The resolver goes before the context, which its timer and descriptors belong to.
 struct worker::impl {
     buffer_pool buffers;
     asio::io_context context{1};
