@@ -1,5 +1,8 @@
 // c-ares says which descriptors it wants watched; they are watched through Asio. A query's end arrives as a
 // callback on this thread. Everything here runs on the worker's thread.
+//
+// c-ares gets host names only: it would ask the DNS about addresses too (1.18 does), and read the whole
+// services database for a port in digits.
 #include "net/resolver.hpp"
 
 #include "net/worker.hpp"
@@ -18,8 +21,10 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
+#include <array>
 #include <cstring>
 #include <map>
+#include <optional>
 
 namespace net {
 
@@ -47,15 +52,13 @@ std::vector<resolved> addresses_of(const ares_addrinfo& list) {
         if (node->ai_family == AF_INET) {
             sockaddr_in v4{};
             std::memcpy(&v4, node->ai_addr, sizeof v4);
-            out.push_back(
-                {asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string(), ntohs(v4.sin_port), false});
+            out.push_back({asio::ip::address_v4(ntohl(v4.sin_addr.s_addr)).to_string(), 0, false});
         } else if (node->ai_family == AF_INET6) {
             sockaddr_in6 v6{};
             std::memcpy(&v6, node->ai_addr, sizeof v6);
             asio::ip::address_v6::bytes_type bytes;
             std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-            out.push_back(
-                {asio::ip::address_v6(bytes, v6.sin6_scope_id).to_string(), ntohs(v6.sin6_port), true});
+            out.push_back({asio::ip::address_v6(bytes, v6.sin6_scope_id).to_string(), 0, true});
         }
     }
     return out;
@@ -71,6 +74,20 @@ void on_answer(void* argument, int status, int /*timeouts*/, ares_addrinfo* list
     }
     to.arrived = true;
     to.done.cancel();
+}
+
+std::optional<std::uint16_t> port_of(const std::string& service) {
+    if (auto number = base::to_number(service))
+        return *number <= 65535 ? std::optional(static_cast<std::uint16_t>(*number)) : std::nullopt;
+    servent entry{};
+    servent* found = nullptr;
+    std::array<char, 1024> storage{};
+    ::getservbyname_r(service.c_str(), "tcp", &entry, storage.data(), storage.size(), &found);
+    return found ? std::optional(ntohs(static_cast<std::uint16_t>(found->s_port))) : std::nullopt;
+}
+
+bool fits(const asio::ip::address& address, address_family family) {
+    return family == address_family::any || address.is_v6() == (family == address_family::ipv6);
 }
 
 base::error lookup_error(int status, const std::string& host, const std::string& service,
@@ -193,6 +210,16 @@ resolver::~resolver() {
 awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string host, std::string service,
                                                                  address_family family, time_point deadline) {
     auto self = impl_;
+    auto port = port_of(service);
+    if (!port)
+        co_return lookup_error(ARES_ESERVICE, host, service, family);
+    boost::system::error_code no_literal;
+    auto literal = asio::ip::make_address(host, no_literal);
+    if (!no_literal) {
+        if (!fits(literal, family))
+            co_return lookup_error(ARES_EBADFAMILY, host, service, family);
+        co_return std::vector<resolved>{{literal.to_string(), *port, literal.is_v6()}};
+    }
     if (!self->start())
         co_return base::error{{}, "dns error: cannot start the resolver"};
     auto state = std::make_shared<answer>(self->home.executor());
@@ -201,7 +228,7 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
                       : family == address_family::ipv6 ? AF_INET6
                                                        : AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
-    ares_getaddrinfo(self->channel, host.c_str(), service.c_str(), &hints, on_answer,
+    ares_getaddrinfo(self->channel, host.c_str(), nullptr, &hints, on_answer,
                      new std::shared_ptr<answer>(state));
     if (!state->arrived) {
         self->tick();
@@ -213,6 +240,8 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
     if (state->status != ARES_SUCCESS || state->addresses.empty())
         co_return lookup_error(state->status == ARES_SUCCESS ? ARES_ENODATA : state->status, host, service,
                                family);
+    for (resolved& one : state->addresses)
+        one.port = *port;
     co_return std::move(state->addresses);
 }
 
