@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 namespace relay {
 
@@ -55,6 +56,8 @@ net::awaitable<client_session::outcome> client_session::send(outgoing_message& m
         log_.with_peer(remote.address, std::to_string(remote.port)).with_message(message.message.id());
     log.summary("smtp connection to {}", remote.display());
     engine_->set_logger(log);
+    if (std::exchange(carried_mail_, true))
+        notice_end();
     bool given = false;
     for (;;) {
         smtp::client_action now = co_await advance(message);
@@ -70,6 +73,17 @@ net::awaitable<client_session::outcome> client_session::send(outgoing_message& m
             co_return how;
         }
     }
+}
+
+// Between two messages nobody reads, so what the peer did meanwhile (a 421, a close) is found out here,
+// before the next message is begun and would suffer for it.
+void client_session::notice_end() {
+    auto buffer = worker_.buffers().take();
+    auto n = peer_->read_now(buffer.bytes());
+    if (n.has_error())
+        engine_->disconnected("peer disconnected");
+    else if (*n > 0)
+        engine_->feed(buffer.bytes().first(*n));
 }
 
 // Serves the engine's reads and writes until it says something that concerns the message or the session.

@@ -52,6 +52,7 @@ public:
     void interrupt();            // ends a wait for the peer, or for the connection
 
 private:
+    void notice_end();
     net::awaitable<smtp::client_action> advance(outgoing_message& message);
     net::awaitable<void> exchange(smtp::read_reply wait);
     net::awaitable<void> supply_content(outgoing_message& message, std::size_t at_most);
@@ -65,6 +66,7 @@ private:
     smtp::client_settings protocol_;
     std::optional<net::stream> peer_;
     std::optional<smtp::client_engine> engine_;
+    bool carried_mail_ = false;
     net::time_point reply_deadline_{};
 };
 

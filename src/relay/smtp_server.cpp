@@ -121,9 +121,7 @@ private:
     // Replies out, then the next octets in.
     net::awaitable<void> exchange() {
         buffer_.give_back(); // all of it has been consumed
-        if (immediate_ && engine_.resets() != resets_)
-            immediate_->drop();
-        resets_ = engine_.resets();
+        drop_next_hop_after_reset();
         if (engine_.has_output()) {
             std::string replies = engine_.take_output();
             peer_.deadline(after(server_.settings_.idle_timeout));
@@ -246,11 +244,19 @@ private:
             engine_.message_committed({});
             co_return;
         }
+        drop_next_hop_after_reset();
         if (!immediate_)
             immediate_.emplace(*server_.services_.immediate, server_.services_.store, server_.services_.work,
                                worker_, log_);
         smtp::commit_outcome answer = co_await immediate_->forward(std::move(id));
         engine_.message_committed(answer);
+    }
+
+    // By RSET the client gives up its connection to the next hop too.
+    void drop_next_hop_after_reset() {
+        if (immediate_ && engine_.resets() != resets_)
+            immediate_->drop();
+        resets_ = engine_.resets();
     }
 
     void discard() {
