@@ -166,11 +166,11 @@ def test_as_server_is_a_daemon_without_stderr_log(t):
     harness.until(lambda: not pid_file.exists(), 'pid file removed')
 
 
-def test_immediate_is_not_silently_ignored(t):
+def test_nothing_is_silently_ignored(t):
     """A feature that is not there is refused at start, not accepted and ignored."""
     spool = t.spool()
     refused = []
-    for option in ['--immediate', '--pop', '--admin=587', '--server-tls', '--filter=/bin/true', '--dnsbl=example.org',
+    for option in ['--pop', '--admin=587', '--server-tls', '--filter=/bin/true', '--dnsbl=example.org',
                    '--address-verifier=/bin/true', '--client-filter=/bin/true', '--server-auth=/dev/null',
                    '--client-auth=/dev/null', '--client-tls', '--server-tls-connection', '--client-tls-connection']:
         done = t.emailrelay(option, '--dont-serve', f'--spool-dir={spool.path}', '--no-daemon', '--user=root' if is_root() else '--no-syslog')
