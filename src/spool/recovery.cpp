@@ -101,7 +101,7 @@ private:
     base::result<accepted_bytes> accepted(const journal_note& n) const;
     std::optional<std::string> read(const std::string& name) const;
     base::result<std::optional<envelope_found>> find_envelope(const std::string& id) const;
-    bool is_locked(const std::string& name) const;
+    base::result<bool> is_locked(const std::string& name) const;
 
     core& core_;
     folder& dir_;
@@ -223,7 +223,10 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
 base::result<void> recovery::complete_removal(const std::string& id) {
     for (std::string_view state : {envelope_suffix, busy_suffix}) {
         std::string name = name_of(id, state);
-        if (is_locked(name))
+        auto locked = is_locked(name);
+        if (locked.has_error())
+            return locked.error();
+        if (*locked)
             return {};
         (void)dir_.remove(name);
     }
@@ -239,6 +242,8 @@ base::result<void> recovery::keep_promise(const std::string& id, const message_n
         return bytes.error();
     auto envelope = find_envelope(id);
     if (envelope.has_error()) { // a directory, say, or a bad sector: whatever it is, it stays
+        if (base::is_temporary(envelope.error().code))
+            return envelope.error();
         log_.warning("cannot read the envelope of [{}]: {}", id, envelope.error().message());
         return p.memory_survived ? base::result<void>() : restore_under_new_name(id, *bytes);
     }
@@ -264,8 +269,13 @@ base::result<void> recovery::check_live(const std::string& id, const accepted_by
         (void)dir_.remove(envelope_new);
         return {};
     }
-    if (envelope->state == busy_suffix && is_locked(envelope->name))
-        return {};
+    if (envelope->state == busy_suffix) {
+        auto locked = is_locked(envelope->name);
+        if (locked.has_error())
+            return locked.error();
+        if (*locked)
+            return {};
+    }
     bool bad_envelope = !envelope->whole && compare(envelope->text, bytes.envelope) == likeness::damaged;
     likeness content = compare(read(name_of(id, content_suffix)), bytes.content);
     bool bad_content = content == likeness::missing || content == likeness::damaged;
@@ -333,7 +343,12 @@ base::result<void> recovery::restore_under_new_name(const std::string& id, const
 base::result<void> recovery::release_claim(const std::string& id) {
     std::string busy = name_of(id, busy_suffix), ready = name_of(id, envelope_suffix);
     auto there = dir_.status(busy);
-    if (there.has_error() || is_locked(busy))
+    if (there.has_error())
+        return there.error().code == errc::no_such_file_or_directory ? base::result<void>() : there.error();
+    auto locked = is_locked(busy);
+    if (locked.has_error())
+        return locked.error();
+    if (*locked)
         return {};
     (void)dir_.remove(name_of(id, rewrite_suffix)); // of an update that was cut off
     auto back = dir_.rename_new(busy, ready);
@@ -422,12 +437,14 @@ base::result<std::optional<recovery::envelope_found>> recovery::find_envelope(co
     return found;
 }
 
-bool recovery::is_locked(const std::string& name) const {
+// What cannot be opened for reasons of its own (permissions, a directory) was never in our hands.
+base::result<bool> recovery::is_locked(const std::string& name) const {
     auto opened = dir_.open(name, os::open_mode::read);
-    if (opened.has_error())
-        return false;
-    auto locked = dir_.files().locked_by_others(*opened);
-    return locked.has_error() || *locked;
+    if (opened.has_value())
+        return dir_.files().locked_by_others(*opened);
+    if (opened.error().code == errc::io_error || base::is_temporary(opened.error().code))
+        return opened.error();
+    return false;
 }
 
 } // namespace
