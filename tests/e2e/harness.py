@@ -579,12 +579,13 @@ class Reset:
 class NextHop:
     """A scripted SMTP server, one thread a connection.
 
-    `script` says what to answer to a verb ('greeting', 'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', '.', 'RSET', 'QUIT'):
+    `script` says what to answer to a verb ('greeting', 'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'BDAT', '.', 'RSET', 'QUIT'),
+    where '.' is the end of the content and 'BDAT' a chunk that is not the last:
     a line or several joined by CR-LF; Stall, Drop or Reset; a list of those, one for each time (the last one stays); or a function of
     the received line. What came is in `lines` (connection number, line) and `messages`."""
 
     usual = {'greeting': '220 next.example.net ready', 'EHLO': '250-next.example.net\r\n250 8BITMIME', 'HELO': '250 next',
-             'MAIL': '250 ok', 'RCPT': '250 ok', 'DATA': '354 go', '.': '250 taken', 'RSET': '250 ok', 'NOOP': '250 ok',
+             'MAIL': '250 ok', 'RCPT': '250 ok', 'DATA': '354 go', 'BDAT': '250 more', '.': '250 taken', 'RSET': '250 ok', 'NOOP': '250 ok',
              'QUIT': '221 bye'}
 
     def __init__(self, bench, script=None, host='127.0.0.1', port=0, unix=None):
@@ -690,7 +691,7 @@ class NextHop:
 
     def _serve(self, connection, number):
         held = b''
-        mail, recipients = None, []
+        mail, recipients, chunks = None, [], bytearray()
 
         def more():
             nonlocal held
@@ -711,10 +712,24 @@ class NextHop:
                 with self.changed:
                     self.lines.append((number, line))
                     self.changed.notify_all()
+                if verb == 'BDAT':
+                    size, last = int(line.split()[1]), line.upper().endswith(' LAST')
+                    while size > 0:
+                        if not held:
+                            more()
+                        part, held = held[:size], held[size:]
+                        chunks += part
+                        size -= len(part)
+                    answer = self._reply(connection, '.' if last else 'BDAT', line)
+                    if last and answer is not None and answer[0] == '2':
+                        with self.changed:
+                            self.messages.append(Received(number, mail, recipients, bytes(chunks)))
+                            self.changed.notify_all()
+                    continue
                 answer = self._reply(connection, verb if verb in self.script else 'NOOP', line)
                 good = answer is not None and answer[0] in '23'
                 if verb == 'MAIL' and good:
-                    mail, recipients = line, []
+                    mail, recipients, chunks = line, [], bytearray()
                 elif verb == 'RCPT' and good:
                     recipients.append(line)
                 elif verb == 'DATA' and good:

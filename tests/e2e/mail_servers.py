@@ -1,0 +1,200 @@
+"""Other people's mail servers, each with configuration, queue and mailboxes of its own in the test's folder.
+
+A server takes mail for anybody at its `port`. With `relayhost` (a port of this machine) it sends all of it on there, else it
+files it in a mailbox: `mail()` is what has come, as bytes with LF line ends and the server's own header lines in front."""
+import contextlib
+import os
+import pwd
+import subprocess
+
+import harness
+from harness import find, need
+
+unpacked = harness.here.parent.parent / 'build/unpacked'
+
+
+def gone(pid):
+    with contextlib.suppress(FileNotFoundError):
+        with open(f'/proc/{pid}/stat') as f:
+            return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+    return True
+
+
+class Maildir:
+    """The new/ folder of a mailbox."""
+
+    def __init__(self, path):
+        self.path = path / 'new'
+
+    def read(self):
+        with contextlib.suppress(FileNotFoundError):
+            return [(self.path / name).read_bytes() for name in sorted(os.listdir(self.path))]
+        return []
+
+
+class Postfix:
+    def __init__(self, bench, relayhost=None, more=''):
+        harness.need_root('a Postfix of our own')
+        need('postfix', 'postconf')
+        self.port = harness.free_port()
+        self.address = f'127.0.0.1:{self.port}'
+        folder = bench.folder(f'postfix-{self.port}')
+        self.config, queue, data = folder / 'etc', folder / 'queue', folder / 'data'
+        for path in (self.config, queue, data):
+            path.mkdir()
+        owner = pwd.getpwnam('postfix')
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+        boxes = bench.folder(f'{folder.name}/boxes', 0o777)
+        self.log = folder / 'log'
+        self.box = Maildir(boxes / 'all')
+        transport = f'smtp:[127.0.0.1]:{relayhost}' if relayhost else 'virtual:'
+        (self.config / 'main.cf').write_text(f'''
+compatibility_level = 3.6
+queue_directory = {queue}
+data_directory = {data}
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+import_environment = MAIL_CONFIG MAIL_LOGTAG LANG=C EMAILRELAY_TEST
+maillog_file = {self.log}
+maillog_file_prefixes = {folder}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.net
+mydestination =
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+local_header_rewrite_clients =
+local_recipient_maps =
+alias_maps =
+default_transport = {transport}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+smtp_line_length_limit = 0
+virtual_mailbox_domains =
+virtual_mailbox_base = {boxes}
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+minimal_backoff_time = 1s
+queue_run_delay = 1s
+{more}
+''')
+        (self.config / 'master.cf').write_text(f'''
+{self.address} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+virtual unix - n n - - virtual
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+''')
+        words = [find('postfix'), '-c', self.config]
+        pid_file = queue / 'pid/master.pid'
+
+        def stop():
+            subprocess.run([*map(str, words), 'stop'], env=bench.environment(), stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            harness.until(lambda: gone(int(pid_file.read_text())), 'postfix stopped', 10)
+
+        bench.run([*words, 'start'])
+        bench.on_end(stop)
+        harness.until(lambda: harness.connects('127.0.0.1', self.port), 'postfix listening')
+
+    def mail(self):
+        return self.box.read()
+
+
+class Exim:
+    """The Debian program, unpacked by scripts/install-deps since it cannot be installed beside Postfix."""
+
+    def __init__(self, bench, relayhost=None, more=''):
+        program = unpacked / 'exim4-daemon-light/usr/sbin/exim4'
+        if not program.exists():
+            raise harness.Skip(f'{program} is not there: scripts/install-deps unpacks it')
+        harness.private_mounts()
+        self.port = harness.free_port()
+        self.address = f'127.0.0.1:{self.port}'
+        name = f'exim-{self.port}'
+        folder = bench.folder(name, 0o777)
+        # It insists on a user of this name.
+        for file, line in (('passwd', 'Debian-exim:x:1:1::/:/bin/false\n'), ('group', 'Debian-exim:x:1:\n')):
+            with open(f'/etc/{file}') as f:
+                harness.mount_over(bench.file(f'{name}/{file}', f.read() + line), f'/etc/{file}')
+        for part in ('spool', 'box'):
+            os.chown(bench.folder(f'{name}/{part}'), 1, 1)
+        self.box = Maildir(folder / 'box')
+        onward = f'''
+begin routers
+onward:
+  driver = manualroute
+  transport = onward
+  route_list = * 127.0.0.1
+  self = send
+begin transports
+onward:
+  driver = smtp
+  port = {relayhost}
+  allow_localhost
+  hosts_avoid_tls = *
+  message_linelength_limit = 1000000
+begin retry
+* * F,1h,1s
+'''
+        filing = f'''
+begin routers
+all:
+  driver = accept
+  transport = box
+begin transports
+box:
+  driver = appendfile
+  directory = {folder}/box
+  maildir_format
+  user = Debian-exim
+'''
+        config = bench.file(f'{name}/configure', f'''
+primary_hostname = exim.example.net
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {self.port}
+spool_directory = {folder}/spool
+log_file_path = {folder}/spool/%slog
+pid_file_path = {folder}/spool/pid
+keep_environment = EMAILRELAY_TEST
+deliver_drop_privilege
+tls_advertise_hosts =
+host_lookup =
+chunking_advertise_hosts = *
+smtputf8_advertise_hosts = *
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+dns_ipv4_lookup = *
+smtp_accept_queue_per_connection = 0
+smtp_accept_max = 0
+received_headers_max = 100
+{more}
+{onward if relayhost else filing}''')
+        os.chmod(config, 0o644)
+        os.chown(config, 0, 0)
+        self.process = bench.start([program, '-C', config, '-bdf', '-q1s'], name='exim')
+
+        def listening():
+            if not self.process.running():
+                harness.fail(f'exim ended: {self.process.output}')
+            return harness.connects('127.0.0.1', self.port)
+        harness.until(listening, 'exim listening')
+
+    def mail(self):
+        return self.box.read()
