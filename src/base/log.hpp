@@ -22,10 +22,10 @@ enum class severity { debug, info, warning, error };
 enum class detail { summary, verbose, extra };
 
 struct log_context {
-    std::string unit;       // name of the relay instance, empty for the nameless one
-    std::string address;    // peer address without port, empty if there is none
-    std::string port;       // peer port, empty if there is none
-    std::string message_id; // spool id with its leading "emailrelay."
+    std::string unit{};       // name of the relay instance, empty for the nameless one
+    std::string address{};    // peer address without port, empty if there is none
+    std::string port{};       // peer port, empty if there is none
+    std::string message_id{}; // spool id with its leading "emailrelay."
     bool always_unit =
         false; // listening and "forwarding to" lines: the unit is shown without being asked for
 };
