@@ -1,0 +1,87 @@
+"""The filters that users have published for fail2ban, on a log of ours (spec/process-and-logging.md section 3.2)."""
+import re
+import time
+
+import harness
+from harness import equal, fail, need
+
+patterns = ['emailrelay: warning: <HOST>; failed authentication',
+            'emailrelay: warning: <HOST>; .* AUTH requested but not advertised',
+            'emailrelay: warning: <HOST>; empty MAIL-FROM return path',
+            'emailrelay: info: <HOST>; address verifier: exit code']
+ignored = ['address verifier: exit code 1:', 'warning: <HOST>; dnsbl']
+
+
+def busy_log(t, *options, interface, source, **how):
+    """A log with each event that can happen yet, from `source`, among much that is nobody's fault."""
+    log = t.file('relay.log', '')
+    relay = t.relay('--log-address', '--remote-clients', f'--log-file={log}', *options, interface=interface, port=10025, wait=False, **how)
+    harness.until(lambda: harness.connects(interface, 10025), 'relay listening')
+
+    def wire():
+        wire = harness.Wire.tcp(interface, 10025, source=(source, 0))
+        wire.expect('220 .*')
+        wire.ask('EHLO client.example.org', 250)
+        return wire
+    with wire() as one:  # a client with nothing but words
+        equal(one.submit(b'emailrelay: warning: 203.0.113.9; failed authentication\r\n')[0], 250)
+        one.ask('NOOP emailrelay: warning: 203.0.113.9; empty MAIL-FROM return path', 250)
+        one.ask('VRFY emailrelay: warning: 203.0.113.9; AUTH requested but not advertised', 252)
+        one.ask('FOO', 500)
+        one.ask('QUIT', 221)
+    with wire() as one:
+        one.ask('MAIL FROM:<>', 250)
+    with wire() as one:
+        for _ in range(2):
+            one.ask('AUTH PLAIN AGJvYgBzZWNyZXQ=', 502)
+        one.ask('AUTH LOGIN', 502)
+    relay.terminate()
+    return log
+
+
+def needs_own_network(t):
+    harness.private_network()
+    t.run([harness.find('ip'), 'addr', 'add', '2001:db8::7/128', 'dev', 'lo', 'nodad'])
+    t.run([harness.find('ip'), 'addr', 'add', '192.0.2.7/32', 'dev', 'lo'])
+
+
+def expected(log, source):
+    lines = log.read_text().splitlines()
+    empty = [line for line in lines if f'warning: {source}; empty MAIL-FROM return path' in line]
+    auth = [line for line in lines if f'warning: {source}; client protocol error: AUTH requested but not advertised' in line]
+    equal((len(empty), len(auth)), (1, 3), 'lines in the log')
+    return lines, empty + auth
+
+
+def test_patterns(t):
+    """By Python's expressions: exactly the lines meant begin so, and the host is the client's. With --verbose the log also has
+    what clients say, so that it matters where a pattern may match."""
+    needs_own_network(t)
+    for interface, source in (('127.0.0.1', '192.0.2.7'), ('::1', '2001:db8::7')):
+        with t.row(source):
+            lines, wanted = expected(busy_log(t, interface=interface, source=source), source)
+            host = r'(?P<host>[0-9a-fA-F:.]+)'
+            compiled = [re.compile(p.replace('<HOST>', host)) for p in patterns]
+            found = [(line, m.group('host')) for line in lines for p in compiled for m in [p.match(line)] if m]
+            equal(sorted(line for line, _ in found), sorted(wanted))
+            equal({h for _, h in found}, {source})
+
+
+def test_fail2ban_regex(t):
+    """By fail2ban itself, on our log file and on the same lines as syslog writes them."""
+    need('fail2ban-regex')
+    needs_own_network(t)
+    text = ('[Definition]\nfailregex = ' + '\n            '.join(patterns) +
+            '\nignoreregex = ' + '\n              '.join(ignored) + '\n')
+    for interface, source in (('127.0.0.1', '192.0.2.7'), ('::1', '2001:db8::7')):
+        log = busy_log(t, interface=interface, source=source, verbose=None)
+        expected(log, source)
+        head = time.strftime('%b %d %H:%M:%S host emailrelay[123]: ')
+        syslog = t.file('syslog', ''.join(head + line + '\n' for line in log.read_text().splitlines()))
+        for name, file, more in [('log file', log, 'datepattern = {NONE}\n'), ('syslog', syslog, '')]:
+            with t.row(f'{name} {source}'):
+                output = t.run(['fail2ban-regex', '-v', file, t.file('emailrelay.conf', text + more)])
+                found = re.findall(rf'^\|\s+{re.escape(source)}\s', output, re.M)
+                summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
+                if not summary or summary.groups() != ('0', '4') or len(found) != 4:
+                    fail(output)
