@@ -18,20 +18,22 @@ namespace spool {
 namespace errc = boost::system::errc;
 
 base::result<void> claimed_message::state::claim() {
-    if (!owner->announced.take(id)) {
-        auto known = owner->records.append_and_wait(record_kind::claim, std::span(&id, 1), urgency::flushed);
-        if (known.has_error()) {
-            owner->records.append(record_kind::released, id, urgency::riding);
-            return known.error();
-        }
+    base::result<void> outcome;
+    number = owner->announced.take(id);
+    if (number == 0) {
+        number = owner->claims.next();
+        auto known = owner->records.append_and_wait(record_kind::claim, id, urgency::flushed, number);
+        if (known.has_error())
+            outcome = known.error();
     }
-    auto outcome = lock_envelope();
+    if (outcome.has_value())
+        outcome = lock_envelope();
     if (outcome.has_value())
         outcome = read_files();
     if (outcome.has_error()) {
         content.reset();
         lock.reset();
-        owner->records.append(record_kind::released, id, urgency::riding);
+        owner->records.append(record_kind::released, id, urgency::riding, number);
     }
     return outcome;
 }
@@ -55,6 +57,11 @@ base::result<void> claimed_message::state::ignore(const base::error& why, bool l
 
 namespace {
 
+bool is_unsupported(const base::error_code& code) {
+    return code == errc::no_lock_available || code == errc::operation_not_supported ||
+           code == errc::function_not_supported || code == errc::invalid_argument;
+}
+
 // An envelope that may only be read gets a shared lock, which says as well that somebody is there.
 base::result<os::file> open_and_lock(folder& dir, const std::string& name) {
     bool exclusive = true;
@@ -67,6 +74,8 @@ base::result<os::file> open_and_lock(folder& dir, const std::string& name) {
     if (opened.has_error())
         return opened;
     auto locked = dir.files().try_lock(*opened, exclusive);
+    if (locked.has_error() && is_unsupported(locked.error().code))
+        return opened; // a file system without locks: the rename alone has to do
     if (locked.has_error())
         return locked.error();
     if (!*locked)
@@ -142,13 +151,13 @@ base::result<void> claimed_message::state::finish() {
     if (content_removed.has_error())
         owner->log.warning("failed to delete content file [{}]: {}", body,
                            content_removed.error().code.message());
-    owner->records.append(record_kind::done, id, urgency::riding);
+    owner->records.append(record_kind::done, id, urgency::riding, number);
     return {};
 }
 
 base::result<void> claimed_message::state::release() {
     auto back = owner->dir.rename_new(name_of(id, busy_suffix), name_of(id, envelope_suffix));
-    owner->records.append(record_kind::released, id, urgency::riding);
+    owner->records.append(record_kind::released, id, urgency::riding, number);
     return back;
 }
 
@@ -183,7 +192,7 @@ base::result<void> claimed_message::state::rename_to_bad() {
     std::string busy = name_of(id, busy_suffix), bad = name_of(id, bad_suffix);
     owner->log.summary("failing envelope [{}] -> [{}]", busy, bad);
     auto renamed = owner->dir.rename(busy, bad);
-    owner->records.append(record_kind::released, id, urgency::riding);
+    owner->records.append(record_kind::released, id, urgency::riding, number);
     return renamed;
 }
 

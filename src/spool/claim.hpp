@@ -24,7 +24,8 @@ struct claimed_message::state {
     std::shared_ptr<core> owner;
     std::string id;
     mail::envelope envelope;
-    os::file lock; // the envelope, locked for as long as it is open
+    std::uint64_t number = 0; // of this claim, in the journal
+    os::file lock;            // the envelope, locked for as long as it is open
     os::file content;
     std::uint64_t content_size = 0;
     std::uint64_t read_so_far = 0;

@@ -112,8 +112,7 @@ void commit_message::undo() {
     remove_files();
     bool journalled = parts_left_.exchange(-1) == 0;
     if (journalled) // nothing more can be done if that fails, too: the client will send a message twice
-        (void)core_.records.append_and_wait(record_kind::withdrawn, std::span(&message_->id, 1),
-                                            urgency::flushed);
+        (void)core_.records.append_and_wait(record_kind::withdrawn, message_->id, urgency::flushed);
     if (journalled && flush_outcome_.has_value() && take_next_name())
         return put();
     finish(files_outcome_.has_error() ? files_outcome_ : flush_outcome_);

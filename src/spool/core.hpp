@@ -11,8 +11,7 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <unordered_set>
-#include <vector>
+#include <unordered_map>
 
 namespace spool {
 
@@ -40,16 +39,25 @@ private:
     std::size_t inside_ = 0;
 };
 
-// Claims that are in the journal ahead of time.
+// Numbers of claims; thread-safe.
+class claim_numbers {
+public:
+    std::uint64_t next(std::uint64_t count = 1) { return last_.fetch_add(count) + 1; } // the first of them
+
+private:
+    std::atomic<std::uint64_t> last_{0};
+};
+
+// Claims that are in the journal ahead of time, with their numbers.
 class announcements {
 public:
-    void add(std::span<const std::string> ids);
-    bool take(const std::string& id);
-    std::vector<std::string> take_all();
+    void add(std::span<const std::string> ids, std::uint64_t first_number);
+    std::uint64_t take(const std::string& id); // 0: not announced
+    std::unordered_multimap<std::string, std::uint64_t> take_all();
 
 private:
     std::mutex mutex_;
-    std::unordered_set<std::string> ids_;
+    std::unordered_multimap<std::string, std::uint64_t> numbers_;
 };
 
 struct core {
@@ -63,6 +71,7 @@ struct core {
     journal records;
     os::worker_pool flushers; // for work that waits for the disk, so that it does not hold up the pool
     gate commits;
+    claim_numbers claims;
     announcements announced;
 };
 

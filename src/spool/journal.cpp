@@ -12,6 +12,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -40,10 +41,10 @@ struct waiting_record {
     std::string id;
     std::string_view envelope;
     std::string_view content;
-    std::uint64_t through = 0;
+    std::uint64_t number = 0;
     std::shared_ptr<journal_client> client;
 
-    record as_record() const { return {kind, 0, 0, through, id, envelope, content}; }
+    record as_record() const { return {kind, 0, 0, number, id, envelope, content}; }
 };
 
 // Where the record of a message stands that is not settled yet.
@@ -150,7 +151,7 @@ struct journal::impl {
     std::uint64_t last_unsettled = 0; // the last record that a checkpoint has something to do for
     std::uint64_t settled = 0;
     std::unordered_map<std::string, live_message> live;
-    std::unordered_map<std::string, record_kind> open; // claims and begun messages that are not closed
+    std::set<std::pair<std::string, std::uint64_t>> open; // begun messages (number 0) and claims, not closed
     bool directory_suspect = false; // its flush has failed: nothing is settled any more by this process
     bool told_of_failure = false;
 
@@ -192,14 +193,21 @@ void journal::put(const std::string& id, std::string_view envelope, std::string_
     impl_->enqueue({record_kind::put, urgency::flushed, id, envelope, content, 0, std::move(client)});
 }
 
-void journal::append(record_kind kind, const std::string& id, urgency how) {
-    impl_->enqueue({kind, how, id, {}, {}, 0, nullptr});
+void journal::append(record_kind kind, const std::string& id, urgency how, std::uint64_t number) {
+    impl_->enqueue({kind, how, id, {}, {}, number, nullptr});
 }
 
-base::result<bool> journal::append_and_wait(record_kind kind, std::span<const std::string> ids, urgency how) {
-    auto all = std::make_shared<waiter>(ids.size(), how);
+base::result<bool> journal::append_and_wait(record_kind kind, const std::string& id, urgency how,
+                                            std::uint64_t number) {
+    auto one = std::make_shared<waiter>(1, how);
+    impl_->enqueue({kind, how, id, {}, {}, number, one});
+    return one->wait();
+}
+
+base::result<bool> journal::claim(std::span<const std::string> ids, std::uint64_t first_number) {
+    auto all = std::make_shared<waiter>(ids.size(), urgency::flushed);
     for (const std::string& id : ids)
-        impl_->enqueue({kind, how, id, {}, {}, 0, all});
+        impl_->enqueue({record_kind::claim, urgency::flushed, id, {}, {}, first_number++, all});
     return all->wait();
 }
 
@@ -310,7 +318,7 @@ void journal::impl::decline(const waiting_record& r) {
     {
         std::lock_guard lock(mutex);
         if (r.kind == record_kind::end || r.kind == record_kind::released || r.kind == record_kind::done)
-            open.erase(r.id);
+            open.erase({r.id, r.number});
         if (r.kind == record_kind::done || r.kind == record_kind::withdrawn)
             live.erase(r.id);
     }
@@ -336,8 +344,10 @@ std::size_t journal::impl::write_some(std::span<waiting_record> records) {
             // Claims and begun messages outlive the segments that tell of them: each new one begins with all
             // of them.
             bytes = format_header(current->header);
-            for (const auto& [id, kind] : open)
-                append_record(bytes, {kind, ++last_sequence, now, 0, id, {}, {}}, current->header.key);
+            for (const auto& [id, number] : open) {
+                record_kind kind = number == 0 ? record_kind::begin : record_kind::claim;
+                append_record(bytes, {kind, ++last_sequence, now, number, id, {}, {}}, current->header.key);
+            }
             flush = config.sync && !open.empty();
         }
         for (waiting_record& r : records) {
@@ -397,17 +407,17 @@ void journal::impl::note_written(const waiting_record& r, std::uint64_t sequence
         break;
     case record_kind::claim:
     case record_kind::begin:
-        open[r.id] = r.kind;
+        open.emplace(r.id, r.number);
         break;
     case record_kind::end:
-        open.erase(r.id);
+        open.erase({r.id, r.number});
         break;
     case record_kind::released:
-        open.erase(r.id);
+        open.erase({r.id, r.number});
         last_unsettled = sequence;
         break;
     case record_kind::done:
-        open.erase(r.id);
+        open.erase({r.id, r.number});
         live.erase(r.id);
         last_unsettled = sequence;
         break;
@@ -423,8 +433,8 @@ void journal::impl::note_written(const waiting_record& r, std::uint64_t sequence
 // With the lock held: the octets with which a segment opens.
 std::uint64_t journal::impl::opening_size() const {
     std::uint64_t size = journal_block;
-    for (const auto& [id, kind] : open)
-        size += size_of({kind, 0, 0, 0, id, {}, {}});
+    for (const auto& [id, number] : open)
+        size += size_of({record_kind::claim, 0, 0, number, id, {}, {}});
     return size;
 }
 

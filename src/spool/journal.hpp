@@ -58,9 +58,13 @@ public:
     // The files of a message that was put are there: the checkpoint may flush them.
     void stored(const std::string& id);
 
-    void append(record_kind kind, const std::string& id, urgency how);
-    // [blocks] True when all are written (or flushed), false when declined.
-    base::result<bool> append_and_wait(record_kind kind, std::span<const std::string> ids, urgency how);
+    // `number` as in the record.
+    void append(record_kind kind, const std::string& id, urgency how, std::uint64_t number = 0);
+    // [blocks] True when written (or flushed), false when declined.
+    base::result<bool> append_and_wait(record_kind kind, const std::string& id, urgency how,
+                                       std::uint64_t number = 0);
+    // [blocks] The same for claims of many messages, numbered from `first_number` on.
+    base::result<bool> claim(std::span<const std::string> ids, std::uint64_t first_number);
 
     // [blocks] True if the segment is one of this journal.
     bool owns(std::string_view segment_name) const;

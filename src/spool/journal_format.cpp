@@ -138,7 +138,7 @@ void append_record(std::string& to, const record& r, std::uint64_t key) {
     put_number(to, key);
     put_number(to, r.sequence);
     put_number(to, r.time);
-    put_number(to, r.through);
+    put_number(to, r.number);
     put_number(to, static_cast<std::uint32_t>(r.kind));
     put_number(to, static_cast<std::uint32_t>(r.id.size()));
     put_number(to, static_cast<std::uint32_t>(r.envelope.size()));
@@ -165,7 +165,7 @@ std::optional<record> parse_record(std::span<const char> bytes, std::uint64_t ke
     record r;
     r.sequence = take_number<std::uint64_t>(rest);
     r.time = take_number<std::int64_t>(rest);
-    r.through = take_number<std::uint64_t>(rest);
+    r.number = take_number<std::uint64_t>(rest);
     r.kind = static_cast<record_kind>(take_number<std::uint32_t>(rest));
     std::array<std::string_view*, 3> parts{&r.id, &r.envelope, &r.content};
     std::array<std::size_t, 3> sizes{};

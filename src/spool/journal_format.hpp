@@ -27,7 +27,7 @@ enum class record_kind : std::uint32_t {
     claim,     // the envelope is about to be renamed to `.busy`
     released,  // closes claim: the envelope is no longer `.busy`
     done,      // closes claim: the files have been deleted
-    settled,   // what the records up to `through` say has been done to files is flushed
+    settled,   // what the records up to `number` say has been done to files is flushed
 };
 
 struct segment_header {
@@ -45,7 +45,7 @@ struct record {
     record_kind kind = record_kind::put;
     std::uint64_t sequence = 0; // one row of numbers for all segments of an owner
     std::int64_t time = 0;      // nanoseconds since 1970
-    std::uint64_t through = 0;
+    std::uint64_t number = 0;   // claim, released and done: which claim; settled: through which sequence
     std::string_view id;
     std::string_view envelope;
     std::string_view content;

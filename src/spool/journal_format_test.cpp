@@ -68,7 +68,7 @@ TEST(journal_format, keeps_records) {
         EXPECT_EQ(r.kind, records[i].kind);
         EXPECT_EQ(r.sequence, records[i].sequence);
         EXPECT_EQ(r.time, records[i].time);
-        EXPECT_EQ(r.through, records[i].through);
+        EXPECT_EQ(r.number, records[i].number);
         EXPECT_EQ(r.id, records[i].id);
         EXPECT_EQ(r.envelope, records[i].envelope);
         EXPECT_EQ(r.content, records[i].content);

@@ -12,7 +12,7 @@ namespace spool {
 base::result<void> new_message::state::make_file() {
     constexpr int attempts = 100;
     for (int i = 0; i < attempts; ++i) {
-        auto known = owner->records.append_and_wait(record_kind::begin, std::span(&id, 1), urgency::written);
+        auto known = owner->records.append_and_wait(record_kind::begin, id, urgency::written);
         if (known.has_error())
             return known.error();
         auto made = owner->dir.open(name_of(id, content_suffix), os::open_mode::create);

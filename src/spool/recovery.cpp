@@ -193,7 +193,7 @@ base::result<void> recovery::read_journals() {
         owner.memory_survived = s.memory_survived && (first || owner.memory_survived);
         read_records(bytes, s.header->key, [&](const record& r, std::size_t offset) {
             owner.notes.push_back(
-                {r.kind, r.sequence, r.time, r.through, std::string(r.id), i, offset, size_of(r)});
+                {r.kind, r.sequence, r.time, r.number, std::string(r.id), i, offset, size_of(r)});
         });
     }
     for (auto& [name, notes] : owners)
@@ -202,7 +202,7 @@ base::result<void> recovery::read_journals() {
 }
 
 base::result<void> recovery::see_to(const std::string& id, const message_notes& notes) {
-    if (notes.removal_open && !notes.memory_survived && notes.promises.empty())
+    if (notes.removal_open && !notes.memory_survived && notes.promises.empty() && !notes.claim_open)
         if (auto removed = complete_removal(id); removed.has_error())
             return removed;
     bool again = false;

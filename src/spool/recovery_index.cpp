@@ -1,14 +1,17 @@
 #include "spool/recovery_index.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace spool {
 
 namespace {
 
+using open_claims = std::set<std::uint64_t>;
+
 // The notes of one owner, in order. What is settled needs nothing; what came later closes what came before.
-void apply(const journal_note& n, bool settled, bool memory_survived, message_notes& m) {
+void apply(const journal_note& n, bool settled, bool memory_survived, message_notes& m, open_claims& claims) {
     switch (n.kind) {
     case record_kind::put:
         if (!settled)
@@ -25,17 +28,17 @@ void apply(const journal_note& n, bool settled, bool memory_survived, message_no
         m.begun = false;
         break;
     case record_kind::claim:
-        m.claim_open = true;
-        m.claim_closing = m.removal_open = false;
+        claims.insert(n.number);
         break;
     case record_kind::released:
-        m.claim_open = false;
-        m.claim_closing = !settled;
+        claims.erase(n.number);
+        m.claim_closing = m.claim_closing || !settled;
         break;
     case record_kind::done:
         m.promises.clear();
-        m.begun = m.claim_open = m.claim_closing = false;
-        m.removal_open = !settled;
+        claims.erase(n.number);
+        m.begun = m.claim_closing = false;
+        m.removal_open = m.removal_open || !settled;
         break;
     case record_kind::settled:
         break;
@@ -48,13 +51,16 @@ recovery_index index_of(owner_notes& owner) {
     std::uint64_t settled = 0;
     for (const journal_note& n : owner.notes)
         if (n.kind == record_kind::settled)
-            settled = std::max(settled, n.through);
+            settled = std::max(settled, n.number);
     recovery_index index;
+    std::map<std::string, open_claims> claims;
     for (const journal_note& n : owner.notes)
         if (!n.id.empty())
-            apply(n, n.sequence <= settled, owner.memory_survived, index[n.id]);
-    for (auto& [id, m] : index)
+            apply(n, n.sequence <= settled, owner.memory_survived, index[n.id], claims[n.id]);
+    for (auto& [id, m] : index) {
         m.memory_survived = owner.memory_survived;
+        m.claim_open = !claims[id].empty();
+    }
     return index;
 }
 

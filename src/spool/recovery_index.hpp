@@ -16,7 +16,7 @@ struct journal_note {
     record_kind kind = record_kind::put;
     std::uint64_t sequence = 0;
     std::int64_t time = 0;
-    std::uint64_t through = 0;
+    std::uint64_t number = 0;
     std::string id;
     std::size_t segment = 0; // where the record stands
     std::size_t offset = 0;

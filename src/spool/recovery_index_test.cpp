@@ -21,7 +21,7 @@ journal_note settled(std::uint64_t sequence, std::uint64_t through) {
     n.kind = record_kind::settled;
     n.sequence = sequence;
     n.time = static_cast<std::int64_t>(sequence);
-    n.through = through;
+    n.number = through;
     return n;
 }
 
@@ -64,6 +64,26 @@ TEST(recovery_index, closes_claims_when_the_directory_is_flushed) {
     EXPECT_TRUE(removed.removal_open);
     EXPECT_FALSE(
         one_owner({note(kind::claim, 1, "m"), note(kind::done, 2, "m"), settled(3, 2)}).removal_open);
+}
+
+TEST(recovery_index, tells_claims_of_one_message_apart) {
+    auto numbered = [](kind k, std::uint64_t sequence, std::uint64_t number) {
+        journal_note n = note(k, sequence, "m");
+        n.number = number;
+        return n;
+    };
+    // The second did not get it: the first has it still.
+    EXPECT_TRUE(
+        one_owner({numbered(kind::claim, 1, 1), numbered(kind::claim, 2, 2), numbered(kind::released, 3, 2)})
+            .claim_open);
+    // The first gave it back, the second has it, and the record of that came late.
+    EXPECT_TRUE(
+        one_owner({numbered(kind::claim, 1, 1), numbered(kind::claim, 2, 2), numbered(kind::released, 3, 1)})
+            .claim_open);
+    // Said again at the beginning of a later segment.
+    EXPECT_FALSE(
+        one_owner({numbered(kind::claim, 1, 1), numbered(kind::claim, 2, 1), numbered(kind::released, 3, 1)})
+            .claim_open);
 }
 
 TEST(recovery_index, takes_all_owners_together) {

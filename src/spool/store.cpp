@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace spool {
 
@@ -61,21 +62,21 @@ void gate::wait_until_empty() {
     empty_.wait(lock, [this] { return inside_ == 0; });
 }
 
-void announcements::add(std::span<const std::string> ids) {
+void announcements::add(std::span<const std::string> ids, std::uint64_t first_number) {
     std::lock_guard lock(mutex_);
-    ids_.insert(ids.begin(), ids.end());
+    for (const std::string& id : ids)
+        numbers_.emplace(id, first_number++);
 }
 
-bool announcements::take(const std::string& id) {
+std::uint64_t announcements::take(const std::string& id) {
     std::lock_guard lock(mutex_);
-    return ids_.erase(id) != 0;
+    auto found = numbers_.extract(id);
+    return found.empty() ? 0 : found.mapped();
 }
 
-std::vector<std::string> announcements::take_all() {
+std::unordered_multimap<std::string, std::uint64_t> announcements::take_all() {
     std::lock_guard lock(mutex_);
-    std::vector<std::string> all(ids_.begin(), ids_.end());
-    ids_.clear();
-    return all;
+    return std::exchange(numbers_, {});
 }
 
 core::core(settings s, os::filesystem& files, os::file directory, os::worker_pool& p, base::logger l)
@@ -207,16 +208,18 @@ base::result<std::vector<std::string>> store::failed() {
 
 void store::announce(std::span<const std::string> ids) {
     impl_->forget_announcements();
-    auto known = impl_->shared->records.append_and_wait(record_kind::claim, ids, urgency::flushed);
-    impl_->shared->announced.add(ids);
+    core& c = *impl_->shared;
+    std::uint64_t first = c.claims.next(ids.size());
+    auto known = c.records.claim(ids, first);
+    c.announced.add(ids, first);
     if (known.has_error() || !*known)
-        impl_->forget_announcements();
+        impl_->forget_announcements(); // each claim sees to itself
 }
 
 // Announced and not claimed: a `.busy` of that name would not be ours.
 void store::impl::forget_announcements() {
-    for (const std::string& id : shared->announced.take_all())
-        shared->records.append(record_kind::released, id, urgency::riding);
+    for (const auto& [id, number] : shared->announced.take_all())
+        shared->records.append(record_kind::released, id, urgency::riding, number);
 }
 
 base::result<claimed_message> store::claim(const std::string& id) {
