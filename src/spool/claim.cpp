@@ -33,7 +33,7 @@ base::result<void> claimed_message::state::claim() {
     if (outcome.has_error()) {
         content.reset();
         lock.reset();
-        owner->records.append(record_kind::released, id, urgency::riding, number);
+        close_claim();
     }
     return outcome;
 }
@@ -49,8 +49,7 @@ base::result<void> claimed_message::state::ignore(const base::error& why, bool l
     std::string path = owner->dir.path_of(name_of(id, envelope_suffix));
     owner->log.warning("ignoring \"{}\": {}", path, why.message());
     if (locked)
-        if (auto back = owner->dir.rename_new(name_of(id, busy_suffix), name_of(id, envelope_suffix));
-            back.has_error())
+        if (auto back = rename_from_busy(envelope_suffix); back.has_error())
             owner->log.warning("cannot unlock file: {}", back.error().message());
     return why;
 }
@@ -104,13 +103,14 @@ base::result<void> claimed_message::state::lock_envelope() {
     // `.busy` there already: another program's claim, or left over; it is not ours to overwrite.
     if (dir.rename_new(ready, busy).has_error())
         return not_locked();
+    busy_ = true;
 
     // A program may have put another file in its place after the open: then that is the one to hold.
     auto now = dir.status(busy);
     if (now.has_value() && !now->same_file(*about)) {
         opened = open_and_lock(dir, busy);
         if (opened.has_error()) {
-            (void)dir.rename_new(busy, ready);
+            (void)rename_from_busy(envelope_suffix);
             return not_locked();
         }
     }
@@ -149,16 +149,29 @@ base::result<void> claimed_message::state::finish() {
     owner->log.verbose("deleting content [{}]", body);
     auto content_removed = owner->dir.remove(body);
     if (content_removed.has_error())
-        owner->log.warning("failed to delete content file [{}]: {}", body,
-                           content_removed.error().code.message());
+        owner->log.warning("failed to delete content file [{}]: {}", body, content_removed.error().message());
     owner->records.append(record_kind::done, id, urgency::riding, number);
     return {};
 }
 
 base::result<void> claimed_message::state::release() {
-    auto back = owner->dir.rename_new(name_of(id, busy_suffix), name_of(id, envelope_suffix));
-    owner->records.append(record_kind::released, id, urgency::riding, number);
+    auto back = rename_from_busy(envelope_suffix);
+    close_claim();
     return back;
+}
+
+// A file of that name is only overwritten if the envelope goes to `.bad`: then it is of an earlier failure.
+base::result<void> claimed_message::state::rename_from_busy(std::string_view suffix) {
+    std::string busy = name_of(id, busy_suffix), to = name_of(id, suffix);
+    auto renamed = suffix == bad_suffix ? owner->dir.rename(busy, to) : owner->dir.rename_new(busy, to);
+    busy_ = renamed.has_error() && renamed.error().code != errc::no_such_file_or_directory;
+    return renamed;
+}
+
+// As long as it is `.busy` the journal keeps the claim, for the next recovery to release it.
+void claimed_message::state::close_claim() {
+    if (!busy_)
+        owner->records.append(record_kind::released, id, urgency::riding, number);
 }
 
 base::result<void> claimed_message::state::fail(std::string_view reason, std::optional<int> code) {
@@ -191,8 +204,8 @@ base::result<void> claimed_message::state::append_reason(std::string_view reason
 base::result<void> claimed_message::state::rename_to_bad() {
     std::string busy = name_of(id, busy_suffix), bad = name_of(id, bad_suffix);
     owner->log.summary("failing envelope [{}] -> [{}]", busy, bad);
-    auto renamed = owner->dir.rename(busy, bad);
-    owner->records.append(record_kind::released, id, urgency::riding, number);
+    auto renamed = rename_from_busy(bad_suffix);
+    close_claim();
     return renamed;
 }
 

@@ -39,6 +39,10 @@ private:
     base::result<void> rewrite(const std::vector<std::string>& refused, std::string_view reason,
                                std::optional<int> code);
     base::result<void> rename_to_bad();
+    base::result<void> rename_from_busy(std::string_view suffix);
+    void close_claim();
+
+    bool busy_ = false; // the envelope has that name, by our doing
 };
 
 } // namespace spool

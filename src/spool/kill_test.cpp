@@ -238,6 +238,24 @@ TEST(kill, long_after_a_claim) {
     EXPECT_EQ(s->ready()->size(), 1u);
 }
 
+// What could not be unlocked is unlocked by the next process.
+TEST(kill, a_claim_that_cannot_be_undone_is_remembered) {
+    temporary_directory dir;
+    test_filesystem files;
+    std::string id;
+    {
+        opened_store s(dir.path(), quiet(), &files);
+        id = store_message(*s, "hello");
+        auto taken = s->claim(id);
+        files.fail_kind("rename", EIO);
+        EXPECT_TRUE(s->release(std::move(*taken)).has_error());
+        files.stop_failing();
+        EXPECT_TRUE(dir.has(id + ".envelope.busy"));
+    }
+    opened_store s(dir.path());
+    EXPECT_EQ(*s->ready(), std::vector<std::string>{id});
+}
+
 // A living process takes over what a dead one left, when it next looks.
 TEST(kill, is_noticed_at_a_rescan) {
     temporary_directory dir;
