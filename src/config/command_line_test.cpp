@@ -39,7 +39,7 @@ TEST(command_line, flags_take_yes_and_no) {
         EXPECT_FALSE(instance_of({std::string("--remote-clients=") + no}).remote_clients) << no;
     for (const char* bad : {"", "maybe", "2", "yes!", "yess"})
         EXPECT_EQ(ending_of({std::string("--log=") + bad}).err,
-                  parse_errors({"cannot give a value with \"--log\" (maybe)"}))
+                  parse_errors({std::string("cannot give a value with \"--log\" (") + bad + ")"}))
             << bad;
 }
 
@@ -129,7 +129,7 @@ TEST(command_line, optional_values_come_with_the_sign_only) {
 TEST(command_line, all_errors_are_shown_in_order_and_once) {
     EXPECT_EQ(
         ending_of({"--zzz", "-p", "1", "--port=2", "--aaa=1", "--aaa=2", "--log=x", "-s"}).err,
-        parse_errors({"cannot give a value with \"--log\" (maybe)", "duplicate use of \"--port\"",
+        parse_errors({"cannot give a value with \"--log\" (x)", "duplicate use of \"--port\"",
                       "invalid option: \"--aaa\"", "invalid option: \"--zzz\"", "no value supplied for -s"}));
     EXPECT_EQ(ending_of({"--zzz"}).exit_code, 1);
     EXPECT_EQ(ending_of({"--zzz"}).out, "");

@@ -58,7 +58,7 @@ TEST(configuration_file, flags_and_optional_values) {
     EXPECT_TRUE(from_file("remote-clients").remote_clients);
     EXPECT_TRUE(from_file("remote-clients yes").remote_clients);
     EXPECT_FALSE(from_file("remote-clients no").remote_clients);
-    EXPECT_EQ(error_from_file("log perhaps"), parse_errors({"cannot give a value with \"--log\" (maybe)"}));
+    EXPECT_EQ(error_from_file("log perhaps"), parse_errors({"cannot give a value with \"--log\" (perhaps)"}));
     EXPECT_EQ(configuration_of({"file"}, world("log\nsyslog local1")).whole.syslog_facility, "local1");
     EXPECT_EQ(configuration_of({"file"}, world("log\nverbose\nverbose")).whole.verbose, 2);
 }

@@ -68,7 +68,8 @@ void settings::add(setting use) {
     } else if (use.value) {
         const std::optional<bool> answer = yes_or_no(*use.value);
         if (!answer && takes == value_kind::none) {
-            errors.push_back(fmt::format("cannot give a value with \"{}\" (maybe)", use.long_name()));
+            errors.push_back(fmt::format("cannot give a value with \"{}\" ({})", use.long_name(),
+                                         base::printable(*use.value)));
             return;
         }
         if (answer) { // "--syslog=yes" gives no particular facility
