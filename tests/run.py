@@ -177,13 +177,14 @@ def main():
     if given.only != 'e2e':
         if not given.filter:
             run_check(top / 'tests/check-layers', results)
-        for program in sorted(bin_dir.glob('*_test')):
-            whole = given.filter in program.name
-            run_unit(program, program.name, results, '' if whole else given.filter)
+        programs = [(p, p.name) for p in sorted(bin_dir.glob('*_test'))]
         if given.tsan_dir:
-            for program in sorted((pathlib.Path.cwd() / given.tsan_dir).resolve().glob('*_test')):
-                whole = given.filter in program.name
-                run_unit(program, f'{program.name} (thread sanitizer)', results, '' if whole else given.filter)
+            tsan_dir = (pathlib.Path.cwd() / given.tsan_dir).resolve()
+            programs = [(p, f'{p.name} (thread sanitizer)') for p in sorted(tsan_dir.glob('*_test'))] + programs
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for job in [pool.submit(run_unit, program, label, results, '' if given.filter in program.name else given.filter)
+                        for program, label in programs]:
+                job.result()
 
     if given.only != 'unit':
         if not (bin_dir / 'emailrelay').exists():
