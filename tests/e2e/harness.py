@@ -976,8 +976,12 @@ class Bench:
     def remove(self):
         if self.keep:
             print(f'kept: {self.dir}')
-        else:
-            shutil.rmtree(self.dir, ignore_errors=True)
+            return
+        with open('/proc/self/mountinfo') as f:
+            mounted = [line.split()[4] for line in f]
+        for path in reversed([m for m in mounted if m.startswith(f'{self.dir}/')]):
+            libc.umount2(os.fsencode(path), 2)  # MNT_DETACH; else the folder under it cannot be removed
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class TimeLimit(Exception):
