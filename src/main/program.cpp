@@ -128,6 +128,7 @@ private:
 
     // What can fail on bad configuration, while the starting shell still waits.
     base::result<void> open() {
+        watch_signals(); // before there are files to be removed at the end
         for (auto& i : instances_) {
             if (auto prepared = i->prepare(*workers_); prepared.has_error())
                 return prepared.error();
@@ -140,16 +141,8 @@ private:
         return {};
     }
 
-    void start() {
-        if (config_.whole.daemon)
-            os::close_stdin_and_stdout();
-        log_.start();
-        for (auto& i : instances_)
-            i->start(*workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); });
-        if (config_.whole.close_stderr) {
-            log_.stop_stderr();
-            os::close_stderr();
-        }
+    // From here on a signal ends the process in order.
+    void watch_signals() {
         std::vector<int> deadly;
         for (int s : {SIGTERM, SIGINT, SIGHUP, SIGQUIT})
             if (!os::is_ignored(s))
@@ -159,6 +152,18 @@ private:
                 signal_ = s;
             stop();
         });
+    }
+
+    void start() {
+        if (config_.whole.daemon)
+            os::close_stdin_and_stdout();
+        if (config_.whole.close_stderr) {
+            log_.stop_stderr();
+            os::close_stderr();
+        }
+        log_.start();
+        for (auto& i : instances_)
+            i->start(*workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); });
         workers_->start();
         background_.tell(0);
     }
