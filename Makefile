@@ -8,6 +8,9 @@ TEST_OPTIONS ?=
 
 # ccache keeps nothing beside a precompiled header without these.
 export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
+# Clones of the project share what has been compiled.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 # $(call build,preset,targets)
 build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) > /dev/null && \
