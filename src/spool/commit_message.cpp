@@ -29,8 +29,11 @@ void commit_message::run_on(os::worker_pool& pool, Step step) {
     auto job = [self = shared_from_this(), step] {
         ((*self).*step)();
     };
+    gate& commits = core_.commits; // this thread is still in post() when all may be over already
+    commits.enter();
     if (!pool.post(job))
-        core_.flushers.post(job); // lives as long as there are commits
+        core_.flushers.post(job); // they live as long as there are commits
+    commits.leave();
 }
 
 void commit_message::start() {
@@ -102,7 +105,7 @@ void commit_message::publish() {
     if (files_outcome_.has_value() && flush_outcome_.has_value())
         files_outcome_ = rename_envelope();
     if (files_outcome_.has_error() || flush_outcome_.has_error())
-        return run_on(core_.flushers, &commit_message::undo);
+        return undo();
     core_.records.stored(message_->id);
     finish({});
 }
