@@ -125,6 +125,11 @@ awaitable<void> sleep_for(std::chrono::milliseconds time) {
     co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
+awaitable<void> give_way() {
+    auto executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, asio::use_awaitable);
+}
+
 struct event::impl {
     explicit impl(asio::io_context& context) : timer(context) {}
     asio::steady_timer timer;

@@ -71,6 +71,9 @@ void spawn(worker& on, awaitable<void> what, base::logger log, const char* name)
 // Suspends for a time on the present worker.
 awaitable<void> sleep_for(std::chrono::milliseconds time);
 
+// Lets everything else run first that is ready on the present worker.
+awaitable<void> give_way();
+
 // Lets one coroutine wait until another, on the same worker, calls notify(). A notification is kept until
 // taken.
 class event {

@@ -2,8 +2,8 @@
 // keeps the time limits, puts content into the spool and commits it. No protocol knowledge is here.
 //
 // Promises: a session ends by itself in bounded time whatever the peer does; its octets in memory are bounded
-// by one read buffer, what the message may hold (spool::settings) and the replies to one buffer of commands;
-// a message that was not committed leaves no files.
+// by one read buffer, what the message may hold (spool::settings) and the replies that the engine lets
+// gather; a message that was not committed leaves no files.
 #include "relay/smtp_server.hpp"
 
 #include "os/clock.hpp"
@@ -84,6 +84,9 @@ public:
             smtp::server_action todo = engine_.next();
             if (std::holds_alternative<smtp::read_more>(todo)) {
                 co_await exchange();
+            } else if (std::holds_alternative<smtp::write_replies>(todo)) {
+                co_await write_replies();
+                co_await net::give_way(); // a peer with that much to say is not the only one
             } else if (auto* ask = std::get_if<smtp::check_recipient>(&todo)) {
                 smtp::recipient_verdict accepted;
                 accepted.address = ask->address;
@@ -122,15 +125,9 @@ private:
     net::awaitable<void> exchange() {
         buffer_.give_back(); // all of it has been consumed
         drop_next_hop_after_reset();
-        if (engine_.has_output()) {
-            std::string replies = engine_.take_output();
-            peer_.deadline(after(server_.settings_.idle_timeout));
-            auto written = co_await peer_.write(replies);
-            if (written.has_error()) {
-                give_up(written.error());
-                co_return;
-            }
-        }
+        co_await write_replies();
+        if (!reason_.empty())
+            co_return;
         if (server_.stopping_) {
             engine_.end_session(421, "service shutting down", "shutdown");
             co_return;
@@ -157,6 +154,16 @@ private:
             engine_.feed(buffer_.bytes().first(*n));
             co_return;
         }
+    }
+
+    net::awaitable<void> write_replies() {
+        if (!engine_.has_output())
+            co_return;
+        std::string replies = engine_.take_output();
+        peer_.deadline(after(server_.settings_.idle_timeout));
+        auto written = co_await peer_.write(replies);
+        if (written.has_error())
+            give_up(written.error());
     }
 
     // The nearest of the limits that hold now.

@@ -65,6 +65,9 @@ struct peer_info {
 // Write take_output(), read from the peer, feed(). The only place to wait for the peer.
 struct read_more {};
 
+// Many replies have gathered and input is left: write take_output(), then go on. No answer.
+struct write_replies {};
+
 // RCPT or VRFY: ask the address verifier. Answer: recipient_checked().
 struct check_recipient {
     std::string_view address; // after A-label conversion; for VRFY the raw argument
@@ -99,8 +102,8 @@ struct close_session {
     bool abort = false;      // close without a reply (protocol overflow)
 };
 
-using server_action = std::variant<read_more, check_recipient, begin_message, open_content, append_content,
-                                   commit_message, discard_message, close_session>;
+using server_action = std::variant<read_more, write_replies, check_recipient, begin_message, open_content,
+                                   append_content, commit_message, discard_message, close_session>;
 
 // ---- answers
 

@@ -10,6 +10,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 using namespace std::string_literals;
 using smtp::testing::server_recorder;
 using ::testing::Contains;
@@ -1119,6 +1121,32 @@ TEST_F(server_engine, long_lines_are_mentioned_once) {
     server_recorder r(settings);
     r.feed(std::string(5000, 'x') + "\r\n");
     EXPECT_THAT(r.log.lines, Contains("warning: very long line detected: 5000 > 1000"));
+}
+
+TEST_F(server_engine, replies_do_not_pile_up) {
+    settings.max_errors = 0;
+    settings.max_idle_commands = 0;
+    smtp::testing::log_record log;
+    log.everything = false;
+    smtp::server_engine engine(settings, peer, base::logger(log));
+    engine.start();
+    engine.take_output();
+    std::string input;
+    for (int i = 0; i < 20'000; ++i)
+        input += "\r\n";
+    engine.feed(input);
+    std::size_t most = 0, all = 0;
+    for (;;) {
+        const smtp::server_action todo = engine.next();
+        const std::size_t size = engine.take_output().size();
+        most = std::max(most, size);
+        all += size;
+        if (std::holds_alternative<smtp::read_more>(todo))
+            break;
+        ASSERT_TRUE(std::holds_alternative<smtp::write_replies>(todo));
+    }
+    EXPECT_EQ(all, 20'000 * std::string_view("500 command unrecognized\r\n").size());
+    EXPECT_LE(most, 66'000U);
 }
 
 TEST_F(server_engine, commands_without_a_message_are_limited) {
