@@ -73,7 +73,9 @@ public:
         }
         start();
         (*workers_)[0].run();
-        end();
+        end(); // the log is complete: what is said now stands behind its last line
+        if (no_messages_)
+            say("no messages to send");
         if (!client_error_.empty())
             say("error: " + client_error_);
         if (signal_ != 0)
@@ -171,8 +173,7 @@ private:
     // On the forwarder's thread. The process ends when the last of its client-mode relays has.
     void client_run_ended(const relay::run_outcome& outcome) {
         (*workers_)[0].post([this, outcome] {
-            if (outcome.no_messages)
-                say("no messages to send");
+            no_messages_ = no_messages_ || outcome.no_messages;
             if (!outcome.error.empty() && client_error_.empty())
                 client_error_ = outcome.error;
             ++client_runs_ended_;
@@ -239,6 +240,7 @@ private:
     std::unique_ptr<os::worker_pool> disk_;
     std::vector<std::unique_ptr<relay_instance>> instances_;
     std::unique_ptr<net::signal_watch> signals_;
+    bool no_messages_ = false;
     std::string client_error_;
     std::size_t client_runs_ended_ = 0;
     int signal_ = 0;
