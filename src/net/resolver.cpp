@@ -106,7 +106,8 @@ base::error lookup_error(int status, const std::string& host, const std::string&
 struct resolver::impl : std::enable_shared_from_this<resolver::impl> {
     struct watch {
         explicit watch(asio::io_context& context, int fd) : descriptor(context, fd) {}
-        ~watch() { descriptor.release(); } // c-ares owns and closes it
+        ~watch() { end(); }
+        void end() { descriptor.release(); } // c-ares owns and closes it
         asio::posix::stream_descriptor descriptor;
         bool want_read = false, want_write = false;
         bool reading = false, writing = false;
@@ -132,6 +133,9 @@ struct resolver::impl : std::enable_shared_from_this<resolver::impl> {
 
     void watch_descriptor(int fd, bool readable, bool writable) {
         if (!readable && !writable) {
+            // At once, although a handler may still hold it: the number is soon that of another socket.
+            if (auto found = watched.find(fd); found != watched.end())
+                found->second->end();
             watched.erase(fd);
             return;
         }

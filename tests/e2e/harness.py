@@ -153,6 +153,13 @@ def mount_over(file, target):
     _check(libc.mount(os.fsencode(file), os.fsencode(target), None, MS_BIND, None), f'bind mount on {target}')
 
 
+def no_name_server(bench):
+    """Own network in which nobody answers questions about names, and says so at once."""
+    private_network()
+    private_mounts()
+    mount_over(bench.file('resolv.conf', 'nameserver 127.0.0.1\n'), '/etc/resolv.conf')
+
+
 # ---------------------------------------------------------------- processes
 
 def marked_processes(mark):

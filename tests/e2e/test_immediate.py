@@ -2,9 +2,11 @@
 says is what our client hears, and the table says what is left in the spool."""
 import re
 import socket
+import time
 
 import harness
 from harness import Drop, Reset, Stall, domain, equal, match
+from test_forwarding import name_server
 
 body = b'Subject: hello\r\n\r\ntext\r\n.dot\r\n'
 two = ['a@example.net', 'b@example.net']
@@ -245,6 +247,7 @@ def test_connection_timeout(t):
 
 
 def test_no_such_host(t):
+    harness.no_name_server(t)
     relay = immediate(t, 'no-such-host.invalid:25', '--connection-timeout=5')
     with relay.greeted() as wire:
         equal(submit(wire), failed)
@@ -456,3 +459,21 @@ def test_an_address_is_not_looked_up(t):
     match(calls, rf'connect\(.*htons\({hop.port}\)')
     for unwanted in ('htons(53)', '/etc/hosts', '/etc/services'):
         assert unwanted not in calls, unwanted
+
+
+def test_many_look_ups_at_once(t):
+    """Each session looks its next hop up by itself; answers that come together are all taken."""
+    name_server(t, '--address=/mail.example.net/127.0.0.1')
+    hop = t.next_hop()
+    relay = immediate(t, f'mail.example.net:{hop.port}', '--threads=2', verbose=None)
+    wires = [relay.greeted() for _ in range(60)]
+    for wire in wires:
+        wire.send(b'MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n')
+        equal([wire.reply()[0] for _ in range(3)], [250, 250, 354])
+    start = time.monotonic()
+    for wire in wires:
+        wire.send(b'x\r\n.\r\n')
+    for wire in wires:
+        equal(wire.reply(), (250, ['message processed']))
+    took = time.monotonic() - start
+    assert took < 4, f'{took:.1f} s'  # a question is asked again after 5 s

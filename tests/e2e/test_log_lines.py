@@ -275,6 +275,7 @@ def test_warnings_about_servers(t):
 
 
 def test_forwarding_name_that_does_not_exist(t):
+    harness.no_name_server(t)
     relay = t.relay(forward_to='no-such-host.invalid:25')
     relay.wait_log(r'^emailrelay: warning: dns lookup of forward-to address failed: no such host: "no-such-host\.invalid" \(.+\)$')
 
