@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -150,7 +151,16 @@ def run_e2e(stem, name, function, bin_dir, results, keep):
     results.add(outcome, f'{stem}.{name}', seconds, text)
 
 
+def restore_signals():
+    """A background job of a shell is started with these ignored, and so would be what it starts; the relay leaves alone
+    what was ignored at its start."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main():
+    restore_signals()
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument('--bin-dir', default='build/asan/bin')
     arguments.add_argument('--tsan-dir')
