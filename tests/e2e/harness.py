@@ -817,6 +817,7 @@ class Bench:
         os.chmod(self.dir, 0o755)
         self.reports = self.folder('reports', mode=0o1777)
         self.processes = []
+        self.log_files = []  # of servers that write one themselves; shown with a failure
         self.endings = []
         self.problems = []
 
@@ -978,6 +979,9 @@ class Bench:
             text.append(f'--- output of {process.name} (pid {process.pid}, status {process.process.poll()}): '
                         f'{" ".join(process.words[:40])}')
             text += cut + [line[:400] for line in lines[-60:]]
+        for path in self.log_files:
+            if path.exists():
+                text += [f'--- {path}', *path.read_text(errors='replace').splitlines()[-60:]]
         return '\n'.join(text)
 
     def remove(self):

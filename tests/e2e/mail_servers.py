@@ -46,6 +46,7 @@ class Postfix:
         os.chown(data, owner.pw_uid, owner.pw_gid)
         boxes = bench.folder(f'{folder.name}/boxes', 0o777)
         self.log = folder / 'log'
+        bench.log_files.append(self.log)
         self.box = Maildir(boxes / 'all')
         transport = f'smtp:[127.0.0.1]:{relayhost}' if relayhost else 'virtual:'
         (self.config / 'main.cf').write_text(f'''
@@ -81,6 +82,8 @@ virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
 minimal_backoff_time = 1s
 queue_run_delay = 1s
+transport_retry_time = 1s
+service_throttle_time = 1s
 {more}
 ''')
         (self.config / 'master.cf').write_text(f'''
@@ -109,9 +112,15 @@ postlog unix-dgram n - n - 1 postlogd
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             harness.until(lambda: gone(int(pid_file.read_text())), 'postfix stopped', 10)
 
+        self.words = words
+        self.bench = bench
         bench.run([*words, 'start'])
         bench.on_end(stop)
         harness.until(lambda: harness.connects('127.0.0.1', self.port), 'postfix listening')
+
+    def flush(self):
+        """Has it try all that it keeps now, whatever its timetable."""
+        self.bench.run([*self.words, 'flush'])
 
     def mail(self):
         return self.box.read()

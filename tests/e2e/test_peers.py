@@ -195,8 +195,10 @@ def test_postfix_is_told_to_wait(t):
     postfix = Postfix(t, relayhost=relay.port)
     send_all(postfix.port, {'x': b'Subject: x\r\n\r\n'})
     relay.wait_log('warning: connection rejected from 127.0.0.1:.*: too many connections')
+    harness.until(lambda: 'status=deferred' in postfix.log.read_text(), 'message deferred')
     relay.spool.check_empty()
     holder.ask('QUIT', 221)
+    postfix.flush()
     check_spooled(relay.spool, {'x': b'Subject: x\r\n\r\n'})
 
 
