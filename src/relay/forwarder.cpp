@@ -1,10 +1,5 @@
 // Reads downwards: serve() waits for a reason and calls run(); run() lists the spool and calls forward_all();
-// that takes one message after the other and deliver()s it over the connection that its route asks for. What
-// becomes of a message's files is decided in settle() (outgoing.cpp) and nowhere else.
-//
-// Promises: a message is removed only after the server's final 2xx; it fails only by a refusal or when the
-// session breaks while it is in hand; in every other case it goes back as it was. A crash can repeat a
-// delivery, never lose one.
+// that takes one message after the other and deliver()s it, by way of a message_sender.
 #include "relay/forwarder.hpp"
 
 #include "base/text.hpp"
@@ -37,16 +32,12 @@ std::string_view text_of(run_reason why) {
     return "rescan";
 }
 
-smtp::message_done failed_with(std::string reason) {
-    return {smtp::message_done::result::failed, std::move(reason), std::nullopt, {}};
-}
-
 } // namespace
 
 forwarder::forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
                      base::logger log)
     : settings_(std::move(settings)), store_(store), work_(work), worker_(on), log_(std::move(log)),
-      wake_(on) {}
+      wake_(on), sender_(settings_.to, settings_.client, store_, work_, worker_, log_) {}
 
 forwarder::~forwarder() = default;
 
@@ -66,7 +57,7 @@ void forwarder::note_request(run_reason why) {
     if (stopping_)
         return;
     if (running_) {
-        std::string where = connection_ ? ": connected to " + connection_->peer() : std::string();
+        std::string where = sender_.connected() ? ": connected to " + sender_.peer() : std::string();
         log_.verbose("forwarding: [{}]: still busy from last time{}", text_of(why), where);
         if (requested_)
             return;
@@ -82,17 +73,12 @@ void forwarder::stop(std::function<void()> ended) {
         stopping_ = true;
         ended_ = done;
         wake_.notify();
-        if (connection_ && !connection_->connected())
-            connection_->interrupt();
+        sender_.stop_connecting();
     });
 }
 
 void forwarder::cut_short() {
-    worker_.post([this] {
-        cut_short_ = true;
-        if (connection_)
-            connection_->interrupt();
-    });
+    worker_.post([this] { sender_.interrupt(); });
 }
 
 void forwarder::check_name() {
@@ -158,7 +144,7 @@ net::awaitable<run_outcome> forwarder::run(run_reason why) {
     }
     unconnectable_.clear();
     auto all = co_await forward_all(std::move(*ids));
-    co_await close_connection();
+    co_await sender_.quit();
     if (all.has_error()) {
         log_.warning("smtp client error: {}", all.error().message());
         co_return run_outcome{false, all.error().message()};
@@ -207,7 +193,6 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         co_await settle(store_, work_, std::move(message), failed_with("no remote recipients"), log_);
         co_return base::result<void>();
     }
-    auto wanted = route_of(message.message.envelope());
     std::string routed = message.message.envelope().forward_to_address; // empty for the default next hop
     if (unconnectable_.contains(routed)) {
         log_.verbose("forwarding [{}]: skipping message with unconnectable address [{}]", id,
@@ -215,72 +200,16 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         co_await put_back(store_, work_, std::move(message), log_);
         co_return base::result<void>();
     }
-    for (;;) {
-        bool fresh = !connection_ || !(wanted.has_value() && connected_for_ == *wanted);
-        if (fresh) {
-            auto connected = wanted.has_error() ? base::result<void>(wanted.error()) : base::result<void>();
-            if (connected.has_value())
-                connected = co_await connect_for(*wanted, id);
-            if (connected.has_error()) {
-                co_await put_back(store_, work_, std::move(message), log_);
-                if (routed.empty() || stopping_)
-                    co_return connected;
-                log_.warning("smtp connection failed: {}", connected.error().message());
-                unconnectable_.insert(routed);
-                co_return base::result<void>(); // the run goes on with the others
-            }
-        }
-        client_session::outcome outcome = co_await connection_->send(message);
-        if (auto* done = std::get_if<smtp::message_done>(&outcome)) {
-            co_await settle(store_, work_, std::move(message), std::move(*done), log_);
-            co_return base::result<void>();
-        }
-        connection_.reset();
-        const auto& broken = std::get<smtp::session_failed>(outcome);
-        // A connection that has carried mail and is found closed before the next message was begun (servers
-        // limit messages per connection) is replaced, once.
-        bool untouched = !broken.message_in_hand || cut_short_;
-        if (untouched && !fresh && !cut_short_)
-            continue;
-        if (untouched)
-            co_await put_back(store_, work_, std::move(message), log_);
-        else
-            co_await settle(store_, work_, std::move(message), failed_with(broken.reason), log_);
-        co_return base::error{{}, base::printable(broken.reason)};
+    message_sender::outcome sent = co_await sender_.send(std::move(message));
+    using kind = message_sender::outcome::kind;
+    if (sent.what == kind::answered)
+        co_return base::result<void>();
+    if (sent.what == kind::not_connected && !routed.empty() && !stopping_) {
+        log_.warning("smtp connection failed: {}", sent.error.message());
+        unconnectable_.insert(routed);
+        co_return base::result<void>(); // the run goes on with the others
     }
-}
-
-base::result<forwarder::route> forwarder::route_of(const mail::envelope& envelope) const {
-    if (envelope.forward_to_address.empty())
-        return route{settings_.to, {}, envelope.client_account_selector};
-    auto to = mail::parse_next_hop(envelope.forward_to_address);
-    if (to.has_error())
-        return to.error();
-    return route{std::move(*to), envelope.forward_to_address, envelope.client_account_selector};
-}
-
-net::awaitable<base::result<void>> forwarder::connect_for(const route& wanted, const std::string& id) {
-    if (connection_) {
-        std::string account = wanted.selector.empty() ? std::string()
-                                                      : fmt::format(" and account selector [{}]",
-                                                                    base::printable(wanted.selector));
-        log_.verbose("forwarding [{}]: new connection for [{}]{}", id, base::printable(wanted.address),
-                     account);
-        co_await close_connection();
-    }
-    connection_ = std::make_unique<client_session>(settings_.client, work_, worker_, log_);
-    auto connected = co_await connection_->connect(wanted.to);
-    if (connected.has_error())
-        connection_.reset();
-    else
-        connected_for_ = wanted;
-    co_return connected;
-}
-
-net::awaitable<void> forwarder::close_connection() {
-    if (connection_)
-        co_await connection_->quit();
-    connection_.reset();
+    co_return sent.error;
 }
 
 } // namespace relay

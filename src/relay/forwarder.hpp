@@ -8,12 +8,11 @@
 #include "mail/next_hop.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
-#include "relay/client_session.hpp"
+#include "relay/message_sender.hpp"
 #include "spool/store.hpp"
 
 #include <chrono>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -55,23 +54,12 @@ public:
     void cut_short();
 
 private:
-    // What one connection serves: messages for the same address, sent under the same account.
-    struct route {
-        mail::next_hop to;
-        std::string address;  // as the envelope has it; empty: the default
-        std::string selector; // ClientAccountSelector
-        bool operator==(const route&) const = default;
-    };
-
     net::awaitable<void> serve();
     net::awaitable<void> poll();
     net::awaitable<void> look_up_name();
     net::awaitable<run_outcome> run(run_reason why);
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
     net::awaitable<base::result<void>> deliver(outgoing_message message);
-    net::awaitable<base::result<void>> connect_for(const route& wanted, const std::string& id);
-    base::result<route> route_of(const mail::envelope& envelope) const;
-    net::awaitable<void> close_connection();
     void note_request(run_reason why);
     void log_taken(const spool::claimed_message& message) const;
 
@@ -83,12 +71,9 @@ private:
     net::event wake_;
     std::optional<run_reason> running_;
     std::optional<run_reason> requested_;
-    // of the present run
-    std::unique_ptr<client_session> connection_;
-    route connected_for_;
-    std::set<std::string> unconnectable_; // addresses of envelopes
+    message_sender sender_;
+    std::set<std::string> unconnectable_; // addresses of envelopes, in the present run
     bool stopping_ = false;
-    bool cut_short_ = false;
     std::function<void()> ended_;
 };
 

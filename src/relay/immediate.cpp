@@ -1,10 +1,7 @@
 #include "relay/immediate.hpp"
 
-#include "base/text.hpp"
-
 #include <algorithm>
-#include <optional>
-#include <variant>
+#include <utility>
 
 namespace relay {
 
@@ -39,64 +36,21 @@ smtp::commit_outcome answer_to(const smtp::message_done& done) {
 
 immediate_forwarding::immediate_forwarding(const forwarder_settings& settings, spool::store& store,
                                            blocking& work, net::worker& on, const base::logger& log)
-    : settings_(settings), store_(store), work_(work), worker_(on), log_(log) {}
-
-void immediate_forwarding::drop() {
-    connection_.reset();
-}
-
-void immediate_forwarding::interrupt() {
-    interrupted_ = true;
-    if (connection_)
-        connection_->interrupt();
-}
-
-net::awaitable<base::result<void>> immediate_forwarding::connect() {
-    connection_ = std::make_unique<client_session>(settings_.client, work_, worker_, log_);
-    auto connected = co_await connection_->connect(settings_.to);
-    if (connected.has_error())
-        connection_.reset();
-    co_return connected;
-}
+    : store_(store), work_(work), log_(log), sender_(settings.to, settings.client, store, work, on, log) {}
 
 net::awaitable<smtp::commit_outcome> immediate_forwarding::forward(std::string id) {
-    auto message = co_await take(store_, work_, id);
+    auto message = co_await take(store_, work_, std::move(id));
     if (message.has_error())
         co_return forwarded; // somebody else has it in hand: it is stored and on its way
     if (message->message.envelope().to_remote.empty()) {
         co_await put_back(store_, work_, std::move(*message), log_);
         co_return forwarded;
     }
-    for (;;) {
-        bool fresh = !connection_;
-        if (fresh) {
-            auto connected = co_await connect();
-            if (connected.has_error()) {
-                log_.warning("smtp client error: {}", connected.error().message());
-                co_await put_back(store_, work_, std::move(*message), log_);
-                co_return forwarding_failed;
-            }
-        }
-        client_session::outcome outcome = co_await connection_->send(*message);
-        if (auto* done = std::get_if<smtp::message_done>(&outcome)) {
-            smtp::commit_outcome answer = answer_to(*done);
-            co_await settle(store_, work_, std::move(*message), std::move(*done), log_);
-            co_return answer;
-        }
-        connection_.reset();
-        auto& broken = std::get<smtp::session_failed>(outcome);
-        bool untouched = !broken.message_in_hand;
-        if (untouched && !fresh && !interrupted_)
-            continue; // a connection that was closed since the last message
-        log_.warning("smtp client error: {}", base::printable(broken.reason));
-        if (untouched || interrupted_) {
-            co_await put_back(store_, work_, std::move(*message), log_);
-        } else {
-            smtp::message_done failed{smtp::message_done::result::failed, broken.reason, std::nullopt, {}};
-            co_await settle(store_, work_, std::move(*message), std::move(failed), log_);
-        }
-        co_return forwarding_failed;
-    }
+    message_sender::outcome sent = co_await sender_.send(std::move(*message));
+    if (sent.what == message_sender::outcome::kind::answered)
+        co_return answer_to(sent.done);
+    log_.warning("smtp client error: {}", sent.error.message());
+    co_return forwarding_failed;
 }
 
 } // namespace relay

@@ -8,12 +8,11 @@
 #include "base/log.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
-#include "relay/client_session.hpp"
 #include "relay/forwarder.hpp"
+#include "relay/message_sender.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
 
-#include <memory>
 #include <string>
 
 namespace relay {
@@ -27,19 +26,14 @@ public:
     // Forwards the message, which has been committed, and says what to tell its submitter.
     net::awaitable<smtp::commit_outcome> forward(std::string id);
 
-    void drop();      // RSET: the connection goes, without QUIT
-    void interrupt(); // ends a wait for the next hop
+    void drop() { sender_.drop(); }           // RSET: the connection goes, without QUIT
+    void interrupt() { sender_.interrupt(); } // ends a wait for the next hop
 
 private:
-    net::awaitable<base::result<void>> connect();
-
-    const forwarder_settings& settings_;
     spool::store& store_;
     blocking& work_;
-    net::worker& worker_;
     const base::logger& log_;
-    std::unique_ptr<client_session> connection_;
-    bool interrupted_ = false;
+    message_sender sender_;
 };
 
 } // namespace relay

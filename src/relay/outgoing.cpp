@@ -1,6 +1,7 @@
 #include "relay/outgoing.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -69,6 +70,10 @@ net::awaitable<void> put_back(spool::store& store, blocking& work, outgoing_mess
     auto released = co_await work.run(release);
     if (released.has_error())
         log.warning("forwarding [{}]: {}", id, released.error().message());
+}
+
+smtp::message_done failed_with(std::string reason) {
+    return {smtp::message_done::result::failed, std::move(reason), std::nullopt, {}};
 }
 
 net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,

@@ -32,6 +32,9 @@ net::awaitable<base::result<outgoing_message>> take(spool::store& store, blockin
 net::awaitable<void> put_back(spool::store& store, blocking& work, outgoing_message message,
                               const base::logger& log);
 
+// Failed for a reason of our own, which has no reply code.
+smtp::message_done failed_with(std::string reason);
+
 // The one place that decides what becomes of a message's files: sent -> deleted, otherwise -> `.bad`.
 net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
                             smtp::message_done outcome, const base::logger& log);
