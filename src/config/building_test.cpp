@@ -300,7 +300,8 @@ TEST(warnings, log_that_stops) {
 
 TEST(warnings, show_on_windows) {
     const auto shown = [](const words& given) {
-        return find_warnings(divide(read_words(given, platform::windows).given.uses).instances, world());
+        return find_warnings(
+            divide(read_words(given, relay_vocabulary(platform::windows)).given.uses).instances, world());
     };
     const words text{"the --show option is ignored when using --no-daemon or --as-client"};
     EXPECT_EQ(shown({"--show=tray", "--no-daemon"}), text);

@@ -13,7 +13,8 @@ namespace {
 
 class word_reader {
 public:
-    word_reader(const std::vector<std::string>& words, platform on) : rest_(words), on_(on) {}
+    word_reader(const std::vector<std::string>& words, const vocabulary& known)
+        : rest_(words), known_(known) {}
 
     command_line read() {
         while (!rest_.empty()) {
@@ -29,9 +30,7 @@ public:
             else
                 read_letters(word);
         }
-        if (!rest_.empty())
-            result_.file = take();
-        result_.too_many_words = !rest_.empty();
+        result_.rest.assign(rest_.begin(), rest_.end());
         return std::move(result_);
     }
 
@@ -46,14 +45,14 @@ private:
         const std::size_t equals = word.find('=');
         const std::string_view name = word.substr(2, equals == std::string_view::npos ? equals : equals - 2);
         if (equals != std::string_view::npos) {
-            result_.given.add_long(name, std::string(word.substr(equals + 1)), on_);
+            result_.given.add_long(name, std::string(word.substr(equals + 1)), known_);
             return;
         }
-        const option* row = find_long_name(name, on_).row;
+        const option* row = find_long_name(name, known_).row;
         const bool next_is_value =
             row && (row->takes == value_kind::one || row->takes == value_kind::list) && !rest_.empty();
         if (!next_is_value) {
-            result_.given.add_long(name, std::nullopt, on_);
+            result_.given.add_long(name, std::nullopt, known_);
             return;
         }
         const std::string& value = take();
@@ -62,13 +61,13 @@ private:
                 fmt::format(R"("--{0} {1}" is probably a mistake, use "--{0}=... {1}" or "--{0}={1}")", name,
                             base::printable(value)));
         else
-            result_.given.add_long(name, value, on_);
+            result_.given.add_long(name, value, known_);
     }
 
     void read_letters(std::string_view word) {
         const std::string_view letters = word.substr(1);
         for (std::size_t i = 0; i < letters.size(); ++i) {
-            const option* row = find_option(letters[i], on_);
+            const option* row = known_.find(letters[i]);
             if (!row) {
                 // A letter that is not ASCII is shown whole, together with what follows it.
                 const bool is_ascii = base::is_ascii(letters.substr(i, 1));
@@ -90,14 +89,14 @@ private:
     }
 
     std::span<const std::string> rest_;
-    platform on_;
+    const vocabulary& known_;
     command_line result_;
 };
 
 } // namespace
 
-command_line read_words(const std::vector<std::string>& words, platform on) {
-    return word_reader(words, on).read();
+command_line read_words(const std::vector<std::string>& words, const vocabulary& known) {
+    return word_reader(words, known).read();
 }
 
 } // namespace config

@@ -14,7 +14,7 @@ std::string_view without_leading_blanks(std::string_view text) {
     return text;
 }
 
-void read_line(std::string_view line, settings& into, platform on) {
+void read_line(std::string_view line, settings& into, const vocabulary& known) {
     line = base::trim(line);
     if (line.empty() || line.front() == '#')
         return;
@@ -27,18 +27,18 @@ void read_line(std::string_view line, settings& into, platform on) {
     if (name.starts_with("--"))
         name.remove_prefix(2);
     // An empty value is no value here, unlike "--x=" on the command line.
-    into.add_long(name, value.empty() ? std::nullopt : std::optional<std::string>(value), on);
+    into.add_long(name, value.empty() ? std::nullopt : std::optional<std::string>(value), known);
 }
 
 } // namespace
 
-settings read_file_text(std::string_view text, platform on) {
+settings read_file_text(std::string_view text, const vocabulary& known) {
     settings given;
     if (text.starts_with("\xef\xbb\xbf")) // editors on Windows put a byte order mark in front
         text.remove_prefix(3);
     while (!text.empty()) {
         const std::size_t end = std::min(text.find('\n'), text.size());
-        read_line(text.substr(0, end), given, on);
+        read_line(text.substr(0, end), given, known);
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     return given;

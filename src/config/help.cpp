@@ -47,25 +47,24 @@ private:
     bool first_ = true;
 };
 
-bool is_shown(const option& row, const surroundings& around) {
-    return !row.hidden && (!row.only_on || *row.only_on == around.on);
+bool is_shown(const option& row, platform on) {
+    return !row.hidden && (!row.only_on || *row.only_on == on);
 }
 
 // The rows of the abbreviated help in its own order, or all.
-std::vector<const option*> shown_rows(bool complete, const surroundings& around) {
+std::vector<const option*> shown_rows(const vocabulary& known, bool complete) {
     std::vector<const option*> rows;
-    for (const option& row : options())
-        if (is_shown(row, around) && (complete || row.brief != 0))
+    for (const option& row : known.rows)
+        if (is_shown(row, known.on) && (complete || row.brief != 0))
             rows.push_back(&row);
     if (!complete)
         std::sort(rows.begin(), rows.end(), [](auto* a, auto* b) { return a->brief < b->brief; });
     return rows;
 }
 
-void put_usage(std::string& out, const std::vector<const option*>& rows, bool complete,
-               const surroundings& around) {
-    const std::string begin = fmt::format("{}usage: {}", complete ? "" : "abbreviated ", around.program);
-    line_filler line(out, 0, 2, around.columns);
+void put_usage(std::string& out, const std::vector<const option*>& rows, const usage& of, bool complete) {
+    const std::string begin = fmt::format("{}usage: {}", complete ? "" : "abbreviated ", of.program);
+    line_filler line(out, 0, 2, of.columns);
     line.put(begin);
     const auto is_bundled = [](const option* row) {
         return row->takes == value_kind::none && row->letter != 0;
@@ -74,15 +73,17 @@ void put_usage(std::string& out, const std::vector<const option*>& rows, bool co
     for (const option* row : rows)
         if (is_bundled(row))
             letters += row->letter;
-    line.put(fmt::format("[-{}]", letters));
+    if (!letters.empty())
+        line.put(fmt::format("[-{}]", letters));
     for (const option* row : rows)
         if (!is_bundled(row))
             line.put(fmt::format("[{}]", shape(*row)));
-    line.put("[<config-file>]");
+    for (const std::string_view word : of.words)
+        line.put(word);
     out += '\n';
 }
 
-void put_option(std::string& out, const option& row, bool complete, const surroundings& around) {
+void put_option(std::string& out, const option& row, const usage& of, bool complete) {
     const std::size_t column = complete ? 42 : 30;
     std::string left = row.letter != 0 ? fmt::format("  -{}, {}", row.letter, shape(row))
                                        : fmt::format("      {}", shape(row));
@@ -92,10 +93,10 @@ void put_option(std::string& out, const option& row, bool complete, const surrou
         left.resize(column, ' ');
     out += left;
 
-    line_filler line(out, column, column, around.columns);
+    line_filler line(out, column, column, of.columns);
     option shown = row;
-    if (&row == &known_option("spool-dir").row())
-        shown.normally = around.default_spool_dir;
+    if (row.name == "spool-dir")
+        shown.normally = of.default_spool_dir;
     const std::string text = description(shown, complete);
     for (std::size_t at = 0; at < text.size();) {
         const std::size_t end = std::min(text.find(' ', at), text.size());
@@ -117,27 +118,37 @@ std::string examples(const surroundings& around) {
 
 } // namespace
 
-std::string help_text(bool complete, const surroundings& around) {
-    const std::vector<const option*> rows = shown_rows(complete, around);
+std::string help_text(const vocabulary& known, const usage& of, bool complete) {
+    const std::vector<const option*> rows = shown_rows(known, complete);
     std::string out = headline() + '\n';
-    put_usage(out, rows, complete, around);
+    put_usage(out, rows, of, complete);
     const option* previous = nullptr;
     for (const option* row : rows) {
         const bool new_section = !previous || (complete && row->in != previous->in);
         if (new_section)
             out += '\n';
-        if (new_section && complete)
+        if (new_section && complete && of.sections)
             out += fmt::format("{}\n", title(row->in));
-        put_option(out, *row, complete, around);
+        put_option(out, *row, of, complete);
         previous = row;
     }
     out += '\n';
-    out += complete
-               ? examples(around)
-               : fmt::format("For complete usage information run \"{} --help --verbose\"\n", around.program);
-    out += '\n';
+    out += complete ? of.remarks
+                    : fmt::format("For complete usage information run \"{} --help --verbose\"\n", of.program);
+    if (!complete || !of.remarks.empty())
+        out += '\n';
     out += copyright;
     return out;
+}
+
+std::string help_text(bool complete, const surroundings& around) {
+    const usage of{.program = around.program,
+                   .words = {"[<config-file>]"},
+                   .columns = around.columns,
+                   .default_spool_dir = around.default_spool_dir,
+                   .sections = true,
+                   .remarks = examples(around)};
+    return help_text(relay_vocabulary(around.on), of, complete);
 }
 
 std::string version_text(bool complete, const surroundings& around) {

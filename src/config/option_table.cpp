@@ -12,18 +12,22 @@ bool is_known(const option& row, platform on) {
 
 } // namespace
 
-const option* find_option(std::string_view name, platform on) {
-    for (const option& row : options())
+const option* vocabulary::find(std::string_view name) const {
+    for (const option& row : rows)
         if (row.name == name && is_known(row, on))
             return &row;
     return nullptr;
 }
 
-const option* find_option(char letter, platform on) {
-    for (const option& row : options())
+const option* vocabulary::find(char letter) const {
+    for (const option& row : rows)
         if (row.letter != 0 && row.letter == letter && is_known(row, on))
             return &row;
     return nullptr;
+}
+
+vocabulary relay_vocabulary(platform on) {
+    return {.rows = options(), .on = on, .instances = true};
 }
 
 std::size_t index_of(const option& row) {

@@ -1,4 +1,5 @@
-// The one table of options: one row says all that the program knows about an option.
+// The one table of options: one row says all that the program knows about an option. (The tools beside the
+// relay have tables of their own in the same form: config/tool_options.hpp.)
 //
 // Parsing, the checks of new numbers, --help, the refusal of what is not built yet, and later the manual page
 // and the shell completions are read from these rows; nothing else lists options. Code asks for the value of
@@ -303,27 +304,39 @@ constexpr std::span<const option> options() {
     return detail::table;
 }
 
-// A row named in the code: known_option("spool-dir"), or just "spool-dir" where a parameter is a
-// known_option.
-class known_option {
+// A row of a program's table named in the code, checked by the compiler: row_of<table>("spool-dir"), or just
+// "spool-dir" where a parameter is one.
+template <const auto& Table>
+class row_of {
 public:
-    consteval known_option(const char* name) : index_(find(name)) {}
+    consteval row_of(const char* name) : index_(find(name)) {}
     constexpr std::size_t index() const { return index_; }
-    constexpr const option& row() const { return detail::table[index_]; }
+    constexpr const option& row() const { return Table[index_]; }
 
 private:
     static consteval std::size_t find(std::string_view name) {
-        for (std::size_t i = 0; i < std::size(detail::table); ++i)
-            if (detail::table[i].name == name)
+        for (std::size_t i = 0; i < std::size(Table); ++i)
+            if (Table[i].name == name)
                 return i;
         throw "there is no such option in the table";
     }
     std::size_t index_;
 };
 
-// Known on this platform; null if not.
-const option* find_option(std::string_view name, platform on);
-const option* find_option(char letter, platform on);
+using known_option = row_of<detail::table>;
+
+// What a command line may hold: the options of a program that are known on a platform.
+struct vocabulary {
+    std::span<const option> rows;
+    platform on = platform::posix;
+    bool instances = false; // long names may have the name of a relay instance in front
+
+    const option* find(std::string_view name) const; // null if there is none
+    const option* find(char letter) const;
+};
+
+// That of the relay itself.
+vocabulary relay_vocabulary(platform on);
 
 std::size_t index_of(const option& row);
 std::string_view title(section s);

@@ -180,13 +180,13 @@ TEST(option_table, process_wide_options_are_those_of_the_specification) {
 }
 
 TEST(option_table, windows_options_are_unknown_elsewhere) {
-    EXPECT_FALSE(config::find_option("show", platform::posix));
-    EXPECT_FALSE(config::find_option("hidden", platform::posix));
-    EXPECT_FALSE(config::find_option('H', platform::posix));
-    EXPECT_TRUE(config::find_option("show", platform::windows));
-    EXPECT_FALSE(config::find_option("user", platform::windows));
-    EXPECT_TRUE(config::find_option('u', platform::posix));
-    EXPECT_FALSE(config::find_option('\0', platform::posix));
+    EXPECT_FALSE(config::relay_vocabulary(platform::posix).find("show"));
+    EXPECT_FALSE(config::relay_vocabulary(platform::posix).find("hidden"));
+    EXPECT_FALSE(config::relay_vocabulary(platform::posix).find('H'));
+    EXPECT_TRUE(config::relay_vocabulary(platform::windows).find("show"));
+    EXPECT_FALSE(config::relay_vocabulary(platform::windows).find("user"));
+    EXPECT_TRUE(config::relay_vocabulary(platform::posix).find('u'));
+    EXPECT_FALSE(config::relay_vocabulary(platform::posix).find('\0'));
 }
 
 TEST(option_table, shape_and_description) {

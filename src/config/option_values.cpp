@@ -13,13 +13,40 @@
 
 namespace config {
 
-std::string option_values::value(known_option name) const {
-    return fmt::format("{}", fmt::join(values(name), ","));
+namespace {
+
+using uses_of_option = std::vector<const setting*>;
+
+void check(const option& row, const uses_of_option& uses, std::vector<std::string>& errors) {
+    const auto is_off = [](const setting* use) {
+        return use->off;
+    };
+    if (std::any_of(uses.begin(), uses.end(), is_off) && !std::all_of(uses.begin(), uses.end(), is_off)) {
+        errors.push_back(fmt::format("conflicting values: \"{}\"", uses.front()->long_name()));
+        return;
+    }
+    const auto differs = [first = uses.front()](const setting* use) {
+        return use->value != first->value;
+    };
+    if (row.takes == value_kind::list || std::none_of(uses.begin(), uses.end(), differs))
+        return;
+    const auto is_long = [](const setting* use) {
+        return !use->by_letter;
+    };
+    const auto shown = std::find_if(uses.begin(), uses.end(), is_long);
+    errors.push_back(
+        fmt::format("duplicate use of \"{}\"", (shown == uses.end() ? uses.front() : *shown)->written()));
 }
 
-std::vector<std::string> option_values::items(known_option name) const {
+} // namespace
+
+std::string row_values::value(std::size_t row) const {
+    return fmt::format("{}", fmt::join(values(row), ","));
+}
+
+std::vector<std::string> row_values::items(std::size_t row) const {
     std::vector<std::string> found;
-    for (const std::string& value : values(name))
+    for (const std::string& value : values(row))
         for (const std::string& item : base::split(value, ','))
             if (!base::trim(item).empty())
                 found.emplace_back(base::trim(item));
@@ -27,66 +54,37 @@ std::vector<std::string> option_values::items(known_option name) const {
 }
 
 template <class Number>
-Number option_values::number(known_option name, Number otherwise) const {
-    const std::optional<std::uint64_t> written = base::to_number(value(name));
+Number row_values::number(std::size_t row, Number otherwise) const {
+    const std::optional<std::uint64_t> written = base::to_number(value(row));
     return written && *written <= std::numeric_limits<Number>::max() ? static_cast<Number>(*written)
                                                                      : otherwise;
 }
 
-template unsigned option_values::number(known_option, unsigned) const;
-template std::uint64_t option_values::number(known_option, std::uint64_t) const;
+template unsigned row_values::number(std::size_t, unsigned) const;
+template std::uint64_t row_values::number(std::size_t, std::uint64_t) const;
+
+void row_values::merge(const std::vector<const setting*>& uses, std::span<const option> rows,
+                       std::vector<std::string>& errors) {
+    std::map<std::size_t, uses_of_option> by_row;
+    for (const setting* use : uses)
+        by_row[static_cast<std::size_t>(use->row - rows.data())].push_back(use);
+    for (const auto& [row, of_row] : by_row) {
+        check(rows[row], of_row, errors);
+        for (const setting* use : of_row)
+            if (!use->off)
+                add(row, *use);
+    }
+}
+
+void row_values::add(std::size_t row, const setting& use) {
+    entry& e = entries_[row];
+    ++e.times;
+    const bool repeated = use.row->takes != value_kind::list && !e.values.empty();
+    if (use.value && !repeated)
+        e.values.push_back(*use.value);
+}
 
 namespace {
-
-using uses_of_option = std::vector<const setting*>;
-
-// What one instance was given, divided by option.
-class instance_uses {
-public:
-    void add(const setting& use) { by_row_[index_of(*use.row)].push_back(&use); }
-
-    option_values merge(std::vector<std::string>& errors) const {
-        option_values merged;
-        for (const auto& [row, uses] : by_row_) {
-            check(*uses.front()->row, uses, errors);
-            for (const setting* use : uses)
-                if (!use->off)
-                    merge_one(row, *use, merged);
-        }
-        return merged;
-    }
-
-private:
-    static void merge_one(std::size_t row, const setting& use, option_values& merged) {
-        merged.count(row);
-        const bool repeated = use.row->takes != value_kind::list && !merged.values(row).empty();
-        if (use.value && !repeated)
-            merged.add_value(row, *use.value);
-    }
-
-    static void check(const option& row, const uses_of_option& uses, std::vector<std::string>& errors) {
-        const auto is_off = [](const setting* use) {
-            return use->off;
-        };
-        if (std::any_of(uses.begin(), uses.end(), is_off) && !std::all_of(uses.begin(), uses.end(), is_off)) {
-            errors.push_back(fmt::format("conflicting values: \"{}\"", uses.front()->long_name()));
-            return;
-        }
-        const auto differs = [first = uses.front()](const setting* use) {
-            return use->value != first->value;
-        };
-        if (row.takes == value_kind::list || std::none_of(uses.begin(), uses.end(), differs))
-            return;
-        const auto is_long = [](const setting* use) {
-            return !use->by_letter;
-        };
-        const auto shown = std::find_if(uses.begin(), uses.end(), is_long);
-        errors.push_back(
-            fmt::format("duplicate use of \"{}\"", (shown == uses.end() ? uses.front() : *shown)->written()));
-    }
-
-    std::map<std::size_t, uses_of_option> by_row_;
-};
 
 constexpr known_option spool_dir("spool-dir");
 
@@ -136,11 +134,12 @@ divided divide(const std::vector<setting>& uses) {
     const std::vector<founding> founded = found_instances(uses);
     check_prefixes(uses, founded, result.errors);
     for (const founding& one : founded) {
-        instance_uses own;
+        std::vector<const setting*> own;
         for (const setting& use : uses)
             if (belongs(use, one, &one == &founded.front()))
-                own.add(use);
-        result.instances.push_back({one.name, own.merge(result.errors)});
+                own.push_back(&use);
+        named_values& made = result.instances.emplace_back(named_values{one.name, {}});
+        made.given.merge(own, options(), result.errors);
     }
     return result;
 }

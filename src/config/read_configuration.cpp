@@ -20,10 +20,7 @@ namespace config {
 namespace {
 
 ending fail(const surroundings& around, const std::vector<std::string>& texts) {
-    ending end{.exit_code = 1};
-    for (const std::string& text : texts)
-        end.err += fmt::format("{}: error: {}\n", around.program, text);
-    return end;
+    return {.exit_code = 1, .err = error_lines(around.program, texts)};
 }
 
 ending fail_usage(const surroundings& around, std::string_view text) {
@@ -45,7 +42,7 @@ std::optional<std::string> add_file(const std::string& written, const surroundin
         return fmt::format("error reading configuration file: {}", shown);
     if (text->find('\0') != text->npos)
         return fmt::format("invalid character in configuration file: {}", shown);
-    given.append(read_file_text(*text, around.on));
+    given.append(read_file_text(*text, relay_vocabulary(around.on)));
     return std::nullopt;
 }
 
@@ -57,28 +54,28 @@ bool is_given(const settings& given, known_option name) {
 } // namespace
 
 outcome read_configuration(const std::vector<std::string>& words, const surroundings& around) {
-    command_line line = read_words(words, around.on);
+    command_line line = read_words(words, relay_vocabulary(around.on));
+    const bool too_many_words = line.rest.size() > 1;
     std::optional<std::string> file_error;
-    if (line.file)
-        file_error = add_file(*line.file, around, line.given);
+    if (!line.rest.empty())
+        file_error = add_file(line.rest.front(), around, line.given);
     if (is_given(line.given, "help"))
         return ending{0, help_text(is_given(line.given, "verbose"), around), {}};
 
     divided parts = divide(line.given.uses);
     std::vector<std::string> errors = std::move(line.given.errors);
     std::move(parts.errors.begin(), parts.errors.end(), std::back_inserter(errors));
-    std::sort(errors.begin(), errors.end());
-    errors.erase(std::unique(errors.begin(), errors.end()), errors.end());
+    sort_errors(errors);
     if (!errors.empty())
         return with_hint(around, fail(around, errors));
     // Where there is more than one word, it is likelier that they are no file names at all.
-    if (file_error && !line.too_many_words)
+    if (file_error && !too_many_words)
         return fail(around, {*file_error});
 
     const option_values& first = parts.instances.front().given;
     if (first.has("version"))
         return ending{0, version_text(first.has("verbose"), around), {}};
-    if (line.too_many_words)
+    if (too_many_words)
         return with_hint(around, fail_usage(around, "too many non-option arguments"));
     for (const named_values& one : parts.instances)
         if (const std::optional<std::string> text = find_usage_error(one.given))

@@ -33,14 +33,26 @@ std::optional<bool> yes_or_no(std::string_view value) {
 }
 
 // An option of exactly this name comes first: "client-filter" is never the filter of an instance "client".
-long_name find_long_name(std::string_view name, platform on) {
-    if (const option* row = find_option(name, on))
+long_name find_long_name(std::string_view name, const vocabulary& known) {
+    if (const option* row = known.find(name))
         return {row, {}};
     const std::size_t dash = name.find('-');
-    if (dash == std::string_view::npos || !is_instance_name(name.substr(0, dash)))
+    if (!known.instances || dash == std::string_view::npos || !is_instance_name(name.substr(0, dash)))
         return {};
-    const option* row = find_option(name.substr(dash + 1), on);
+    const option* row = known.find(name.substr(dash + 1));
     return row ? long_name{row, std::string(name.substr(0, dash))} : long_name{};
+}
+
+void sort_errors(std::vector<std::string>& errors) {
+    std::sort(errors.begin(), errors.end());
+    errors.erase(std::unique(errors.begin(), errors.end()), errors.end());
+}
+
+std::string error_lines(std::string_view program, const std::vector<std::string>& errors) {
+    std::string lines;
+    for (const std::string& text : errors)
+        lines += fmt::format("{}: error: {}\n", program, text);
+    return lines;
 }
 
 std::string setting::long_name() const {
@@ -80,8 +92,8 @@ void settings::add(setting use) {
     uses.push_back(std::move(use));
 }
 
-void settings::add_long(std::string_view name, std::optional<std::string> value, platform on) {
-    long_name found = find_long_name(name, on);
+void settings::add_long(std::string_view name, std::optional<std::string> value, const vocabulary& known) {
+    long_name found = find_long_name(name, known);
     if (found.row)
         add({.row = found.row, .prefix = std::move(found.prefix), .value = std::move(value)});
     else

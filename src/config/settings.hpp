@@ -36,27 +36,30 @@ struct settings {
 
     // Takes a long option with or without a prefix; nothing is added but an error if there is none of that
     // name.
-    void add_long(std::string_view name, std::optional<std::string> value, platform on);
+    void add_long(std::string_view name, std::optional<std::string> value, const vocabulary& known);
 };
 
 // The words of a command line, without the program name.
 struct command_line {
     settings given;
-    std::optional<std::string> file; // the configuration file
-    bool too_many_words = false;     // something follows it
+    std::vector<std::string> rest; // from the first word on that is no option
 };
 
-command_line read_words(const std::vector<std::string>& words, platform on);
+command_line read_words(const std::vector<std::string>& words, const vocabulary& known);
+
+// As they are printed: sorted, each once; "<program>: error: <text>" line by line.
+void sort_errors(std::vector<std::string>& errors);
+std::string error_lines(std::string_view program, const std::vector<std::string>& errors);
 
 // The text of a configuration file.
-settings read_file_text(std::string_view text, platform on);
+settings read_file_text(std::string_view text, const vocabulary& known);
 
 // A long name, with the name of an instance in front or not: "in-port" is {port, "in"}.
 struct long_name {
     const option* row = nullptr; // null if there is no such option
     std::string prefix;
 };
-long_name find_long_name(std::string_view name, platform on);
+long_name find_long_name(std::string_view name, const vocabulary& known);
 
 // "Yes", " on ", "0" ...; nothing if it is neither yes nor no.
 std::optional<bool> yes_or_no(std::string_view value);

@@ -63,7 +63,7 @@ inline std::string parse_errors(const words& texts) {
 
 // The stages behind parsing, for options that read_configuration() refuses as not available.
 inline std::vector<named_values> values_of(const words& given) {
-    command_line line = read_words(given, platform::posix);
+    command_line line = read_words(given, relay_vocabulary(platform::posix));
     divided parts = divide(line.given.uses);
     EXPECT_TRUE(line.given.errors.empty()) << line.given.errors.front();
     EXPECT_TRUE(parts.errors.empty()) << parts.errors.front();
