@@ -5,6 +5,8 @@ FUZZ_SECONDS ?= 60
 EMAILRELAY_WERROR ?= OFF
 # more options for the test runner, e.g. make test TEST_OPTIONS='--filter spool'
 TEST_OPTIONS ?=
+# for make install: more options for cmake, e.g. CMAKE_OPTIONS='-DCMAKE_INSTALL_PREFIX=/usr'; DESTDIR is honoured
+CMAKE_OPTIONS ?=
 
 # ccache keeps nothing beside a precompiled header without these.
 export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
@@ -13,18 +15,19 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 # $(call build,preset,targets)
-build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) > /dev/null && \
+build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPTIONS) > /dev/null && \
         cmake --build build/$(1) -j $(JOBS) $(if $(2),--target $(2))
 
 tsan_tests := spool_test os_test net_test
 sources = $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp')
 
-.PHONY: help build run test bench format check-format tidy fuzz clean
+.PHONY: help build run install test bench format check-format tidy fuzz clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make build    the programs, optimised, in build/release/bin/'
 	@echo 'make run      build, then start a relay on 127.0.0.1:10025 and say what to try'
+	@echo 'make install  build and install, under /usr/local unless CMAKE_OPTIONS says otherwise'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
 	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
 	@echo 'make format   lay out the sources as .clang-format says'
@@ -41,6 +44,9 @@ run:
 	@scripts/install-deps --build --run
 	@$(call build,release)
 	@scripts/run
+
+install: build
+	@cmake --install build/release
 
 test:
 	@scripts/install-deps --build --test
