@@ -21,7 +21,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_tests := spool_test os_test net_test
 sources = $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp')
 
-.PHONY: help build run install test bench format check-format tidy fuzz clean
+.PHONY: help build run reference install test bench format check-format tidy fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make install  build and install, under /usr/local unless CMAKE_OPTIONS says otherwise'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
 	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
+	@echo 'make reference  docs/reference.md anew, after a change to the option table'
 	@echo 'make format   lay out the sources as .clang-format says'
 	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
@@ -53,6 +54,11 @@ test:
 	@$(call build,asan)
 	@$(call build,tsan,$(tsan_tests))
 	@tests/run.py --bin-dir build/asan/bin --tsan-dir build/tsan/bin $(TEST_OPTIONS)
+
+reference:
+	@scripts/install-deps --build
+	@$(call build,release,emailrelay-reference)
+	@build/release/bin/emailrelay-reference markdown > docs/reference.md
 
 bench:
 	@scripts/install-deps --build --bench

@@ -44,6 +44,8 @@ install(FILES ${made}/systemd/emailrelay.tmpfiles DESTINATION ${EMAILRELAY_SYSTE
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 
+include(cmake/documents.cmake)
+
 # install_configuration(from to mode...): only where there is none yet.
 function(install_configuration from to)
   list(JOIN ARGN " " mode)

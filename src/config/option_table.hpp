@@ -1,8 +1,8 @@
 // The one table of options: one row says all that the program knows about an option. (The tools beside the
 // relay have tables of their own in the same form: config/tool_options.hpp.)
 //
-// Parsing, the checks of new numbers, --help, the refusal of what is not built yet, and later the manual page
-// and the shell completions are read from these rows; nothing else lists options. Code asks for the value of
+// Parsing, the checks of new numbers, --help, the refusal of what is not built yet, the manual page and the
+// shell completions are read from these rows; nothing else lists options. Code asks for the value of
 // an option by name through `known_option`, which does not compile when the table has no such name. See
 // docs/howto-add-an-option.md.
 #pragma once
@@ -66,6 +66,7 @@ struct option {
     scope belongs_to = scope::instance;
     // New in this program: a bad number is an error. (The older ones silently take their default.)
     std::optional<number_range> checked_number{};
+    std::string_view choices{}; // words that make up a value, with commas between them, for completion
     availability built = availability::now;
 };
 
@@ -123,7 +124,8 @@ inline constexpr option table[] = {
     {.name = "client-smtp-config", .letter = 'c', .takes = list, .placeholder = "<switches>", .in = smtp_client,
      .text = "protocol switches for sending, each with + or - in front: pipelining, smtputf8strict, eightbitstrict, "
              "binarymimestrict",
-     .normally = "+smtputf8strict,+binarymimestrict"},
+     .normally = "+smtputf8strict,+binarymimestrict",
+     .choices = "+pipelining,-smtputf8strict,+eightbitstrict,-binarymimestrict"},
 
     {.name = "port", .letter = 'p', .takes = one, .placeholder = "<port>", .in = smtp_server,
      .text = "port for SMTP clients", .normally = "25", .brief = 8},
@@ -139,7 +141,8 @@ inline constexpr option table[] = {
      .text = "greatest size of a message, 0 for any", .normally = "0"},
     {.name = "anonymous", .letter = 'A', .takes = may_follow, .placeholder = "<scopes>", .in = smtp_server,
      .text = "give away less: vrfy (no VRFY command), server (plain greeting), content (no Received line), client (no "
-             "sender identity when sending); all of them without a value"},
+             "sender identity when sending); all of them without a value",
+     .choices = "vrfy,server,content,client"},
     {.name = "filter", .letter = 'z', .takes = list, .placeholder = "<program>", .in = smtp_server,
      .text = "program that each received message passes; also net:<host:port>, spam:<host:port>, "
              "spam-edit:<host:port>, exit:<n>, sleepms:<n>, deliver:, copy:, split:, mx:, msgid:",
@@ -161,7 +164,8 @@ inline constexpr option table[] = {
     {.name = "server-smtp-config", .letter = 'Z', .takes = list, .placeholder = "<switches>", .in = smtp_server,
      .text = "protocol switches for receiving, each with + or - in front: pipelining, chunking, smtputf8, "
              "smtputf8strict, strictparsing, alabels",
-     .normally = "+pipelining,+strictparsing,+alabels"},
+     .normally = "+pipelining,+strictparsing,+alabels",
+     .choices = "-pipelining,+chunking,+smtputf8,+smtputf8strict,-strictparsing,-alabels"},
     {.name = "no-sync", .in = smtp_server,
      .text = "do not wait for the disk before a message is acknowledged: a power cut may then lose mail"},
     {.name = "max-sessions", .takes = one, .placeholder = "<count>", .in = smtp_server,
@@ -280,7 +284,8 @@ inline constexpr option table[] = {
     {.name = "log-address", .in = logging, .text = "put the address of the peer on lines about connections",
      .belongs_to = whole_process},
     {.name = "log-format", .takes = list, .placeholder = "<fields>", .in = logging,
-     .text = "what to put on each line: time, unit, address, port, msgid", .belongs_to = whole_process},
+     .text = "what to put on each line: time, unit, address, port, msgid", .belongs_to = whole_process,
+     .choices = "time,unit,address,port,msgid"},
     {.name = "log-file", .letter = 'N', .takes = one, .placeholder = "<file>", .in = logging,
      .text = "log to this file instead of the standard error stream; %d stands for the date, %h for the hour",
      .belongs_to = whole_process},
@@ -288,7 +293,8 @@ inline constexpr option table[] = {
      .belongs_to = whole_process},
     {.name = "syslog", .letter = 'k', .takes = may_follow, .placeholder = "<facility>", .in = logging,
      .text = "log to syslog even with --no-syslog or --as-client, as mail, user, daemon or local0 to local7",
-     .normally = "mail", .belongs_to = whole_process},
+     .normally = "mail", .belongs_to = whole_process,
+     .choices = "mail,user,daemon,local0,local1,local2,local3,local4,local5,local6,local7"},
     {.name = "close-stderr", .letter = 'e', .in = logging,
      .text = "close the standard error stream when the start is over", .belongs_to = whole_process},
 

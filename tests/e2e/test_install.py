@@ -44,6 +44,14 @@ def test_layout(t):
                        'usr/local/lib/sysusers.d/emailrelay.conf': '-rw-r--r--',
                        'usr/local/lib/tmpfiles.d/emailrelay.conf': '-rw-r--r--',
                        'usr/local/share/doc/emailrelay/README.md': '-rw-r--r--',
+                       'usr/local/share/man/man8/emailrelay.8': '-rw-r--r--',
+                       'usr/local/share/man/man1/emailrelay.1': 'lrwxrwxrwx',
+                       'usr/local/share/man/man5/emailrelay.conf.5': '-rw-r--r--',
+                       'usr/local/share/man/man5/emailrelay-envelope.5': '-rw-r--r--',
+                       'usr/local/share/man/man5/emailrelay-secrets.5': '-rw-r--r--',
+                       'usr/local/share/bash-completion/completions/emailrelay': '-rw-r--r--',
+                       'usr/local/share/zsh/site-functions/_emailrelay': '-rw-r--r--',
+                       'usr/local/share/fish/vendor_completions.d/emailrelay.fish': '-rw-r--r--',
                        'var/spool/emailrelay': 'drwxrwsr-x'}.items():
         with t.row(path):
             equal(found.get(path), mode)
