@@ -2,6 +2,8 @@
 
 #include "base/text.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mail {
@@ -34,7 +36,8 @@ std::string cipher_name(std::string_view name) {
 std::string received_line(const trace& t, const local_time& now) {
     std::string line;
     line.reserve(128);
-    line.append("Received: from ").append(one_word(t.helo)).append(" ([").append(t.address).append("]) by ");
+    const std::string name = t.helo.empty() ? fmt::format("[{}]", t.address) : one_word(t.helo);
+    line.append("Received: from ").append(name).append(" ([").append(t.address).append("]) by ");
     line.append(t.domain).append(" with ESMTP");
     if (t.tls)
         line += 'S';

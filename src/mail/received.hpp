@@ -9,7 +9,7 @@
 namespace mail {
 
 struct trace {
-    std::string_view helo;    // as given by the peer; made printable here
+    std::string_view helo;    // as given by the peer, made printable here; empty: the address stands there
     std::string_view address; // peer address without port, or "/" for a unix-domain peer
     std::string_view domain;  // our name
     bool tls = false;

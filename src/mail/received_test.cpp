@@ -64,3 +64,8 @@ TEST(received, address_forms) {
     t.address = "/";
     EXPECT_NE(line(t).find(" ([/]) "), std::string::npos);
 }
+
+TEST(received, nameless_client_is_known_by_its_address) {
+    EXPECT_EQ(line(plain("")), "Received: from [127.0.0.1] ([127.0.0.1]) by test.example.com with ESMTP ; "
+                               "Sun, 22 Nov 2026 05:43:47 +0000\r\n");
+}

@@ -2,9 +2,14 @@
 #pragma once
 
 #include "net/stream.hpp"
+#include "tls/engine.hpp"
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
+
+#include <memory>
+#include <span>
+#include <string>
 
 namespace net {
 
@@ -15,6 +20,11 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
 
     void arm();
     base::error why(const boost::system::error_code& code, const char* what);
+    base::result<std::size_t> receive(std::span<char> into); // without waiting; 0 when nothing is there
+    base::result<std::size_t> decrypt_now(std::span<char> into);
+    void send_now();  // of the ciphertext, what goes out without waiting
+    void say_close(); // the close notification, if it goes out at once
+    void collect_output();
 
     generic_socket socket;
     boost::asio::steady_timer timer;
@@ -24,6 +34,10 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
     time_point armed_for = time_point::max(); // when the timer will fire; max if it is not running
     bool timed_out = false;
     bool interrupted = false;
+    // TLS. Shared with a handshake step on another thread; the step that runs is the engine's only user.
+    std::shared_ptr<tls::engine> engine;
+    bool encrypted = false;   // the handshake is done
+    std::string ciphertext{}; // to be sent before anything else
 };
 
 // Sets the socket non-blocking and, for TCP, without Nagle's delay; takes its addresses.

@@ -1,9 +1,16 @@
 // Reading and writing are tried at once and wait only when the kernel says so; a write of a reply therefore
 // costs one system call and no suspension. The deadline is a time kept beside one timer that is set anew only
 // when it fires too early, so moving the deadline at every read costs nothing.
+//
+// With TLS the engine stands between socket and caller. A record is decrypted on the network thread, where it
+// was received; the steps of the handshake are done elsewhere. Octets that the engine wants to send on its
+// own account (alerts, new keys) are held in `ciphertext` and go out before anything else; nothing more is
+// read until they have, so a peer cannot make them pile up.
 #include "net/stream.hpp"
 
 #include "net/asio_stream.hpp"
+#include "net/background.hpp"
+#include "tls/context.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
@@ -16,7 +23,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 namespace net {
 
@@ -27,6 +36,14 @@ namespace {
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
 
 const char* const no_peer = "peer disconnected";
+
+// A record holds 16 KiB; larger pieces save system calls when much is sent.
+constexpr std::size_t most_received = 16 * 1024 + 1024;
+constexpr std::size_t most_encrypted = 64 * 1024;
+
+base::error tls_failure(const base::error& e) {
+    return base::make_error(EPROTO, e.what);
+}
 
 } // namespace
 
@@ -111,18 +128,9 @@ stream::~stream() {
         close();
 }
 
-awaitable<base::result<void>> stream::readable() {
-    if (impl_->timed_out || impl_->interrupted)
-        co_return impl_->why({}, "read");
-    auto [code] = co_await impl_->socket.async_wait(generic_socket::wait_read, token);
-    if (code || impl_->interrupted)
-        co_return impl_->why(code, "read");
-    co_return base::result<void>();
-}
-
-base::result<std::size_t> stream::read_now(std::span<char> into) {
+base::result<std::size_t> stream::impl::receive(std::span<char> into) {
     boost::system::error_code code;
-    std::size_t n = impl_->socket.read_some(asio::buffer(into.data(), into.size()), code);
+    std::size_t n = socket.read_some(asio::buffer(into.data(), into.size()), code);
     if (code == asio::error::would_block || code == asio::error::interrupted)
         return std::size_t{0};
     if (code)
@@ -130,7 +138,112 @@ base::result<std::size_t> stream::read_now(std::span<char> into) {
     return n;
 }
 
+base::result<std::size_t> stream::impl::decrypt_now(std::span<char> into) {
+    std::array<char, most_received> received;
+    std::size_t have = 0;
+    bool more = true;
+    while (have < into.size()) {
+        auto n = engine->read(into.subspan(have));
+        collect_output();
+        if (n.has_error()) {
+            send_now(); // the alert
+            if (have > 0)
+                break; // the error is still there next time
+            return tls_failure(n.error());
+        }
+        have += *n;
+        if (*n > 0)
+            continue;
+        if (engine->peer_closed()) {
+            if (have > 0)
+                break;
+            return base::error{asio::error::eof, no_peer};
+        }
+        if (!more || !ciphertext.empty())
+            break;
+        auto got = receive(received);
+        if (got.has_error()) {
+            if (have > 0)
+                break;
+            return got;
+        }
+        if (*got == 0)
+            break;
+        more = *got == received.size();
+        engine->feed(std::span<const char>(received).first(*got));
+    }
+    send_now();
+    return have;
+}
+
+void stream::impl::collect_output() {
+    if (engine->has_output())
+        ciphertext += engine->take_output();
+}
+
+void stream::impl::send_now() {
+    while (!ciphertext.empty()) {
+        boost::system::error_code code;
+        std::size_t n = socket.write_some(asio::buffer(ciphertext), code);
+        ciphertext.erase(0, n);
+        if (code && code != asio::error::interrupted)
+            return; // there is no room, or reading will find out
+    }
+    std::string().swap(ciphertext);
+}
+
+void stream::impl::say_close() {
+    if (!engine || !encrypted || !socket.is_open())
+        return;
+    engine->close();
+    collect_output();
+    send_now();
+}
+
+awaitable<base::result<void>> stream::readable() {
+    if (impl_->engine && !impl_->ciphertext.empty()) {
+        auto sent = co_await send(std::string_view());
+        if (sent.has_error())
+            co_return sent;
+    }
+    if (impl_->timed_out || impl_->interrupted)
+        co_return impl_->why({}, "read");
+    if (impl_->engine && impl_->engine->may_read())
+        co_return base::result<void>();
+    auto [code] = co_await impl_->socket.async_wait(generic_socket::wait_read, token);
+    if (code || impl_->interrupted)
+        co_return impl_->why(code, "read");
+    co_return base::result<void>();
+}
+
+base::result<std::size_t> stream::read_now(std::span<char> into) {
+    return impl_->encrypted ? impl_->decrypt_now(into) : impl_->receive(into);
+}
+
 awaitable<base::result<void>> stream::write(std::string_view bytes) {
+    if (!impl_->encrypted) {
+        auto sent = co_await send(bytes);
+        co_return sent;
+    }
+    while (!bytes.empty()) {
+        std::string_view piece = bytes.substr(0, most_encrypted);
+        bytes.remove_prefix(piece.size());
+        auto written = impl_->engine->write(piece);
+        if (written.has_error())
+            co_return tls_failure(written.error());
+        impl_->collect_output();
+        auto sent = co_await send(std::string_view());
+        if (sent.has_error())
+            co_return sent;
+    }
+    co_return base::result<void>();
+}
+
+// The ciphertext that is due, or else these octets.
+awaitable<base::result<void>> stream::send(std::string_view bytes) {
+    const std::string due = std::exchange(impl_->ciphertext, {});
+    if (!due.empty())
+        bytes = due;
     while (!bytes.empty()) {
         boost::system::error_code code;
         std::size_t n = impl_->socket.write_some(asio::buffer(bytes.data(), bytes.size()), code);
@@ -150,6 +263,45 @@ awaitable<base::result<void>> stream::write(std::string_view bytes) {
     co_return base::result<void>();
 }
 
+awaitable<base::result<base::tls_session>> stream::start_tls(tls_service with) {
+    auto begin = [context = &with.context] {
+        return std::shared_ptr<tls::engine>(context->begin());
+    };
+    std::shared_ptr<tls::engine> engine = co_await with.handshakes.run(begin);
+    impl_->engine = engine;
+    auto step = [engine] {
+        return engine->handshake();
+    };
+    for (;;) {
+        base::result<bool> done = co_await with.handshakes.run(step);
+        impl_->collect_output();
+        auto sent = co_await send(std::string_view());
+        if (done.has_error())
+            co_return tls_failure(done.error());
+        if (sent.has_error())
+            co_return sent.error();
+        if (*done)
+            break;
+        auto ready = co_await readable();
+        if (ready.has_error())
+            co_return ready.error();
+        auto got = receive_ciphertext();
+        if (got.has_error())
+            co_return got.error();
+    }
+    impl_->encrypted = true;
+    co_return impl_->engine->session();
+}
+
+base::result<void> stream::receive_ciphertext() {
+    std::array<char, most_received> received;
+    auto got = impl_->receive(received);
+    if (got.has_error())
+        return got.error();
+    impl_->engine->feed(std::span<const char>(received).first(*got));
+    return {};
+}
+
 void stream::deadline(time_point when) {
     impl_->deadline = when;
     impl_->timed_out = false;
@@ -163,11 +315,13 @@ void stream::interrupt() {
 }
 
 void stream::shutdown_send() {
+    impl_->say_close();
     boost::system::error_code ignored;
     impl_->socket.shutdown(generic_socket::shutdown_send, ignored);
 }
 
 void stream::close() {
+    impl_->say_close();
     impl_->timer.cancel();
     boost::system::error_code ignored;
     impl_->socket.close(ignored);
@@ -193,6 +347,10 @@ bool stream::is_end(const base::error& e) noexcept {
 
 bool stream::is_timeout(const base::error& e) noexcept {
     return e.code == boost::system::errc::timed_out;
+}
+
+bool stream::is_tls_failure(const base::error& e) noexcept {
+    return e.code == boost::system::errc::protocol_error;
 }
 
 bool stream::is_interrupt(const base::error& e) noexcept {

@@ -1,4 +1,4 @@
-// One connection, TCP or unix-domain, with a deadline.
+// One connection, TCP or unix-domain, with a deadline; in clear, and after start_tls() encrypted.
 //
 // Lives on the thread of its worker and is used there only. Every wait ends when the deadline passes: the
 // operation then gives errc::timed_out. End of file is an error too (`is_end`): nobody goes on reading after
@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "base/tls_session.hpp"
 #include "net/address.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -16,11 +17,24 @@
 #include <span>
 #include <string_view>
 
+namespace tls {
+class context;
+}
+
 namespace net {
 
 template <class T>
 using awaitable = boost::asio::awaitable<T>;
 using time_point = std::chrono::steady_clock::time_point;
+
+class background;
+
+// What TLS on a connection needs: keys and the like, and threads for the arithmetic of handshakes. Both
+// outlive the connection.
+struct tls_service {
+    tls::context& context;
+    background& handshakes;
+};
 
 class stream {
 public:
@@ -36,6 +50,12 @@ public:
     base::result<std::size_t> read_now(std::span<char> into);
     // All of it.
     awaitable<base::result<void>> write(std::string_view bytes);
+
+    // The handshake, within the deadline. From then on the functions above and shutdown_send() deal in plain
+    // text, and the end of our side is announced to the peer. What the caller has read in clear beyond the
+    // command that led here is the caller's to drop. After an error (is_tls_failure, or as for reading) the
+    // connection is of no more use. Once per connection.
+    awaitable<base::result<base::tls_session>> start_tls(tls_service with);
 
     // For all waits from now on, also one that is going on. time_point::max() = none.
     void deadline(time_point when);
@@ -55,8 +75,13 @@ public:
     static bool is_end(const base::error& e) noexcept;
     static bool is_timeout(const base::error& e) noexcept;
     static bool is_interrupt(const base::error& e) noexcept;
+    // The peer does not keep to TLS, or has refused to go on: the text is the library's.
+    static bool is_tls_failure(const base::error& e) noexcept;
 
 private:
+    awaitable<base::result<void>> send(std::string_view bytes);
+    base::result<void> receive_ciphertext();
+
     std::shared_ptr<impl> impl_; // shared with the deadline timer's handler alone
 };
 

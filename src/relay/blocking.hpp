@@ -6,44 +6,17 @@
 // The work is done on the disk pool (or the journal's thread) and the coroutine goes on on its own thread.
 #pragma once
 
-#include "net/stream.hpp"
-#include "os/worker_pool.hpp"
+#include "net/background.hpp"
 #include "spool/store.hpp"
 
-#include <boost/asio/associated_executor.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
-
-#include <condition_variable>
 #include <memory>
-#include <mutex>
-#include <type_traits>
 #include <utility>
 
 namespace relay {
 
-class blocking {
+class blocking : public net::background {
 public:
-    explicit blocking(os::worker_pool& pool) : pool_(pool) {}
-
-    template <class Job>
-    net::awaitable<std::invoke_result_t<Job&>> run(Job job) {
-        using value = std::invoke_result_t<Job&>;
-        auto start = [this](auto handler, Job work) {
-            auto waiting = hold(std::move(handler));
-            auto kept = std::make_shared<Job>(std::move(work));
-            bool posted = pool_.post([waiting, kept] {
-                auto outcome = std::make_shared<value>((*kept)());
-                waiting->resume([waiting, outcome] { waiting->handler(std::move(*outcome)); });
-            });
-            if (!posted)
-                waiting->gate
-                    .leave(); // the pool has stopped: the coroutine stays suspended until it is destroyed
-        };
-        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(value)>(
-            std::move(start), token_, std::move(job));
-    }
+    using background::background;
 
     net::awaitable<base::result<void>> commit(spool::store& store, spool::new_message message,
                                               mail::envelope envelope) {
@@ -57,56 +30,6 @@ public:
         return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
             std::move(start), token_, std::move(message), std::move(envelope));
     }
-
-    // Waits until nothing is under way: afterwards event loops may be destroyed.
-    void drain() { gate_.wait(); }
-
-private:
-    class counter {
-    public:
-        void enter() {
-            std::lock_guard lock(mutex_);
-            ++inside_;
-        }
-        void leave() {
-            std::lock_guard lock(mutex_);
-            if (--inside_ == 0)
-                empty_.notify_all();
-        }
-        void wait() {
-            std::unique_lock lock(mutex_);
-            empty_.wait(lock, [this] { return inside_ == 0; });
-        }
-
-    private:
-        std::mutex mutex_;
-        std::condition_variable empty_;
-        std::size_t inside_ = 0;
-    };
-
-    template <class Handler>
-    struct waiting_handler {
-        Handler handler;
-        counter& gate;
-
-        template <class Function>
-        void resume(Function function) {
-            auto executor = boost::asio::get_associated_executor(handler);
-            boost::asio::post(executor, std::move(function));
-            gate.leave();
-        }
-    };
-
-    template <class Handler>
-    std::shared_ptr<waiting_handler<Handler>> hold(Handler handler) {
-        gate_.enter();
-        return std::make_shared<waiting_handler<Handler>>(
-            waiting_handler<Handler>{std::move(handler), gate_});
-    }
-
-    os::worker_pool& pool_;
-    counter gate_;
-    boost::asio::use_awaitable_t<> token_;
 };
 
 } // namespace relay

@@ -6,6 +6,7 @@
 // gather; a message that was not committed leaves no files.
 #include "relay/smtp_server.hpp"
 
+#include "base/text.hpp"
 #include "os/clock.hpp"
 #include "relay/immediate.hpp"
 
@@ -79,7 +80,10 @@ public:
 
     net::awaitable<void> run() {
         log_.summary("smtp connection from {}", peer_.peer().display());
-        engine_.start();
+        if (server_.settings_.protocol.tls == smtp::tls_mode::implicit)
+            co_await start_tls();
+        if (reason_.empty())
+            engine_.start();
         while (reason_.empty()) {
             smtp::server_action todo = engine_.next();
             if (std::holds_alternative<smtp::read_more>(todo)) {
@@ -87,6 +91,10 @@ public:
             } else if (std::holds_alternative<smtp::write_replies>(todo)) {
                 co_await write_replies();
                 co_await net::give_way(); // a peer with that much to say is not the only one
+            } else if (std::holds_alternative<smtp::start_tls>(todo)) {
+                co_await write_replies();
+                buffer_.give_back(); // with what came in clear behind the command
+                co_await start_tls();
             } else if (auto* ask = std::get_if<smtp::check_recipient>(&todo)) {
                 smtp::recipient_verdict accepted;
                 accepted.address = ask->address;
@@ -132,9 +140,8 @@ private:
             engine_.end_session(421, "service shutting down", "shutdown");
             co_return;
         }
+        peer_.deadline(read_limit());
         for (;;) {
-            net::time_point limit = read_limit();
-            peer_.deadline(limit);
             auto ready = co_await peer_.readable();
             if (ready.has_error()) {
                 waited_in_vain(ready.error());
@@ -154,6 +161,36 @@ private:
             engine_.feed(buffer_.bytes().first(*n));
             co_return;
         }
+    }
+
+    // Limited by the idle time as a whole, however slowly the client goes on.
+    net::awaitable<void> start_tls() {
+        if (!reason_.empty())
+            co_return;
+        peer_.deadline(after(server_.settings_.idle_timeout));
+        which_limit_ = limit_kind::idle;
+        auto established = co_await peer_.start_tls(*server_.services_.tls);
+        if (established.has_error()) {
+            handshake_failed(established.error());
+            co_return;
+        }
+        log_.verbose("tls protocol established with {} protocol {} cipher {}", peer_.peer().display(),
+                     established->protocol, established->cipher);
+        engine_.tls_established(std::move(*established));
+    }
+
+    void handshake_failed(const base::error& why) {
+        if (net::stream::is_tls_failure(why)) {
+            log_.warning("tls: tls error: {}", base::printable(why.what));
+            reason_ = "peer disconnected: ssl accept";
+        } else if (net::stream::is_interrupt(why)) {
+            reason_ = "shutdown";
+        } else if (net::stream::is_timeout(why)) {
+            waited_in_vain(why);
+        } else {
+            reason_ = "peer disconnected";
+        }
+        engine_.tls_failed(reason_);
     }
 
     net::awaitable<void> write_replies() {
@@ -219,7 +256,12 @@ private:
     }
 
     void give_up(const base::error& why) {
-        reason_ = net::stream::is_timeout(why) ? "idle timeout: replies not read" : "peer disconnected";
+        if (net::stream::is_tls_failure(why)) {
+            log_.warning("tls: tls error: {}", base::printable(why.what));
+            reason_ = "peer disconnected: ssl read";
+        } else {
+            reason_ = net::stream::is_timeout(why) ? "idle timeout: replies not read" : "peer disconnected";
+        }
     }
 
     net::awaitable<void> append(std::span<const char> bytes) {

@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct smtp_services {
     blocking& work;
     const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
     std::function<void()> connection_closed;       // thread-safe; after each session
+    std::optional<net::tls_service> tls{};         // there whenever the protocol settings ask for TLS
 };
 
 // Who is connected, against the limits. Thread-safe.

@@ -75,7 +75,7 @@ struct server_engine::impl {
     };
 
     // What the driver has been asked and has not answered.
-    enum class question { none, recipient, mailbox, content, commit };
+    enum class question { none, tls, recipient, mailbox, content, commit };
 
     struct chunk_in_hand {
         enum class fate { keep, no_recipients, out_of_sequence };
@@ -91,6 +91,8 @@ struct server_engine::impl {
           line_(settings.max_command_line) {}
 
     server_action next();
+    void tls_established(base::tls_session session);
+    void tls_failed(std::string_view reason);
     void start(bool service_available);
     void recipient_checked(recipient_verdict verdict);
     void content_opened(const mail::local_time& now);
@@ -115,6 +117,7 @@ struct server_engine::impl {
     step do_bdat(std::string_view argument);
     step do_vrfy(std::string_view argument);
     step do_auth();
+    step do_starttls();
     step do_rset();
     step do_quit();
     step unknown();
@@ -123,6 +126,7 @@ struct server_engine::impl {
     void answer_rcpt(recipient_verdict& verdict);
     void answer_vrfy(const recipient_verdict& verdict);
     bool no_room_for_recipient() const;
+    bool refused_in_clear();
     void refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword);
 
     // ---- replies and logging
@@ -159,6 +163,7 @@ struct server_engine::impl {
     unsigned idle_commands_ = 0;
     unsigned resets_ = 0;
     std::string helo_;
+    std::optional<base::tls_session> tls_; // of an encrypted session
     std::optional<close_session> closing_;
     std::string close_reason_;
 
@@ -194,6 +199,14 @@ server_engine::server_engine(const server_settings& settings, peer_info peer, ba
 server_engine::~server_engine() = default;
 server_engine::server_engine(server_engine&&) noexcept = default;
 server_engine& server_engine::operator=(server_engine&&) noexcept = default;
+
+void server_engine::tls_established(base::tls_session session) {
+    impl_->tls_established(std::move(session));
+}
+
+void server_engine::tls_failed(std::string_view reason) {
+    impl_->tls_failed(reason);
+}
 
 void server_engine::start(bool service_available) {
     impl_->start(service_available);
@@ -240,11 +253,27 @@ bool server_engine::in_content() const noexcept {
     return impl_->state_ == impl::state::data || impl_->state_ == impl::state::chunk;
 }
 
+bool server_engine::encrypted() const noexcept {
+    return impl_->tls_.has_value();
+}
+
 unsigned server_engine::resets() const noexcept {
     return impl_->resets_;
 }
 
 // ---- the session
+
+void server_engine::impl::tls_established(base::tls_session session) {
+    assert(!tls_ && (asked_ == question::tls || settings_.tls == tls_mode::implicit));
+    asked_ = question::none;
+    tls_ = std::move(session);
+}
+
+void server_engine::impl::tls_failed(std::string_view reason) {
+    asked_ = question::none;
+    close_reason_ = reason;
+    close(close_reason_, true);
+}
 
 void server_engine::impl::start(bool service_available) {
     available_ = service_available;
@@ -353,7 +382,8 @@ step server_engine::impl::dispatch(const command& c) {
     case verb::expn:
         reply("502 command not implemented");
         return std::nullopt;
-    case verb::starttls: // not configured
+    case verb::starttls:
+        return do_starttls();
     case verb::unknown:
         return unknown();
     }
@@ -447,6 +477,9 @@ void server_engine::impl::content_opened(const mail::local_time& now) {
         trace.helo = helo_;
         trace.address = peer_.unix_domain ? "/" : std::string_view(peer_.address);
         trace.domain = settings_.domain;
+        trace.tls = tls_.has_value();
+        if (tls_)
+            trace.tls_cipher = tls_->cipher;
         received_ = mail::received_line(trace, now);
         received_pending_ = true;
     }
@@ -485,6 +518,8 @@ step server_engine::impl::do_ehlo(std::string_view name) {
     reply("250-", settings_.anonymous_server ? "smtp" : std::string_view(settings_.domain), " says hello");
     if (settings_.size_limit)
         reply("250-SIZE ", std::to_string(settings_.size_limit));
+    if (settings_.tls == tls_mode::starttls && !tls_)
+        reply("250-STARTTLS");
     if (!settings_.anonymous_vrfy)
         reply("250-VRFY");
     if (settings_.chunking) {
@@ -506,6 +541,8 @@ step server_engine::impl::do_mail(std::string_view argument) {
         reply("421 service not available");
         return std::nullopt;
     }
+    if (refused_in_clear())
+        return std::nullopt;
     const path from = parse_path(argument, "FROM:", settings_.strict_parsing);
     const mail_parameters parameters = parse_mail_parameters(from.parameters);
     auto reverse_path = settings_.a_labels ? with_a_labels(from.address) : std::string(from.address);
@@ -535,6 +572,8 @@ step server_engine::impl::do_mail(std::string_view argument) {
     envelope_.content = mail::body_type_of(parameters.body);
     envelope_.from = std::move(*reverse_path);
     envelope_.client = peer_.address;
+    if (tls_)
+        envelope_.client_certificate = tls_->peer_certificate;
     envelope_.mail_from_auth_in = base::xtext_encode(base::xtext_decode_leniently(parameters.auth));
     envelope_.utf8_mailboxes = utf8_mailbox;
     smtputf8_ = parameters.smtputf8;
@@ -626,6 +665,8 @@ step server_engine::impl::do_vrfy(std::string_view argument) {
         reply("252 cannot vrfy");
         return std::nullopt;
     }
+    if (refused_in_clear())
+        return std::nullopt;
     constexpr std::string_view parameter = "SMTPUTF8"; // RFC 6531 section 3.7.4.2
     if (argument == parameter)
         argument = {};
@@ -648,6 +689,21 @@ step server_engine::impl::do_auth() {
     log_.warning("client protocol error: AUTH requested but not advertised");
     reply("502 command not implemented");
     return std::nullopt;
+}
+
+// Whatever else came in clear is forgotten here, before the handshake (RFC 3207 section 4.2); what the client
+// called itself goes too.
+step server_engine::impl::do_starttls() {
+    if (settings_.tls != tls_mode::starttls)
+        return unknown();
+    if (tls_ || state_ != state::idle)
+        return out_of_sequence();
+    reply("220 ready to start tls");
+    input_ = {};
+    line_ = command_line(settings_.max_command_line);
+    helo_.clear();
+    asked_ = question::tls;
+    return start_tls{};
 }
 
 step server_engine::impl::do_rset() {
@@ -731,6 +787,14 @@ void server_engine::impl::answer_vrfy(const recipient_verdict& verdict) {
         reply(verdict.what == recipient_verdict::kind::rejected ? "550" : "450",
               verdict.response.empty() ? "" : " ", untrusted{verdict.response});
     }
+}
+
+// Under --server-tls-required mail and questions about mailboxes are for encrypted sessions alone.
+bool server_engine::impl::refused_in_clear() {
+    if (!settings_.tls_required || tls_)
+        return false;
+    reply("530 encryption required", settings_.tls == tls_mode::starttls ? ": use starttls" : "");
+    return true;
 }
 
 // Addresses may be long, but not all of them.

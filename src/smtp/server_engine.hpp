@@ -13,10 +13,14 @@
 // that one write carries the replies to a whole pipelined group. The engine knows no socket, file, clock or
 // thread; it never throws and its memory is bounded by the limits in server_settings.
 //
-// Seams: authenticate and start_tls actions are added beside these by the features that need them.
+// Nothing received in clear survives STARTTLS: neither octets behind the command, nor what the client called
+// itself.
+//
+// Seams: authenticate actions are added beside these by the feature that needs them.
 #pragma once
 
 #include "base/log.hpp"
+#include "base/tls_session.hpp"
 #include "mail/date.hpp"
 #include "mail/envelope.hpp"
 
@@ -31,6 +35,8 @@
 
 namespace smtp {
 
+enum class tls_mode { none, starttls, implicit };
+
 struct server_settings {
     std::string domain;             // --domain
     std::string version;            // shown in the greeting
@@ -38,6 +44,8 @@ struct server_settings {
     bool anonymous_vrfy = false;    // --anonymous=vrfy
     bool anonymous_content = false; // --anonymous=content: no Received line
     std::uint64_t size_limit = 0;   // --size in octets, 0 = none
+    tls_mode tls = tls_mode::none;  // starttls: offered; implicit: from the first octet
+    bool tls_required = false;      // --server-tls-required: no mail in clear
     // --server-smtp-config
     bool pipelining = true;
     bool chunking = false;
@@ -67,6 +75,10 @@ struct read_more {};
 
 // Many replies have gathered and input is left: write take_output(), then go on. No answer.
 struct write_replies {};
+
+// STARTTLS has been accepted: write take_output(), then do the handshake. Octets that were read beyond the
+// command are to be dropped. Answer: tls_established() or tls_failed().
+struct start_tls {};
 
 // RCPT or VRFY: ask the address verifier. Answer: recipient_checked().
 struct check_recipient {
@@ -102,8 +114,9 @@ struct close_session {
     bool abort = false;      // close without a reply (protocol overflow)
 };
 
-using server_action = std::variant<read_more, write_replies, check_recipient, begin_message, open_content,
-                                   append_content, commit_message, discard_message, close_session>;
+using server_action =
+    std::variant<read_more, write_replies, start_tls, check_recipient, begin_message, open_content,
+                 append_content, commit_message, discard_message, close_session>;
 
 // ---- answers
 
@@ -130,6 +143,11 @@ public:
     server_engine(server_engine&&) noexcept;
     server_engine& operator=(server_engine&&) noexcept;
 
+    // First of all with implicit TLS, or the answer to start_tls: from here on the session is encrypted.
+    void tls_established(base::tls_session session);
+    // The handshake has failed: the session is over, without a reply.
+    void tls_failed(std::string_view reason);
+
     // Before anything else: queues the greeting (or 421 for a server that is disabled for new sessions).
     void start(bool service_available = true);
 
@@ -154,6 +172,8 @@ public:
     bool in_command() const noexcept;
     // Within DATA, or within the octets of a BDAT chunk:
     bool in_content() const noexcept;
+
+    bool encrypted() const noexcept;
 
     // RSET commands so far: what the driver keeps for the session's messages goes with them.
     unsigned resets() const noexcept;

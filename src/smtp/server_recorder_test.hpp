@@ -63,12 +63,25 @@ public:
     server_recorder(const server_recorder&) = delete;
     server_recorder& operator=(const server_recorder&) = delete;
 
+    // Octets that follow STARTTLS in clear never reach the engine.
     void feed(std::string_view bytes) {
-        if (closed)
+        if (closed || in_handshake)
             return;
         const std::unique_ptr<char[]> copy(new char[bytes.size()]);
         bytes.copy(copy.get(), bytes.size());
         engine_.feed({copy.get(), bytes.size()});
+        go_on();
+    }
+
+    void tls_established(base::tls_session session) {
+        in_handshake = false;
+        engine_.tls_established(std::move(session));
+        go_on();
+    }
+
+    void tls_failed() {
+        in_handshake = false;
+        engine_.tls_failed("peer disconnected: ssl accept");
         go_on();
     }
 
@@ -85,7 +98,8 @@ public:
     std::deque<commit_outcome> outcomes; // for the commits to come; then 250
     log_record log;
     bool closed = false;
-    std::string content; // of the message in hand
+    bool in_handshake = false; // start_tls has been asked for and not answered
+    std::string content;       // of the message in hand
 
 private:
     void go_on() {
@@ -95,7 +109,7 @@ private:
             if (std::holds_alternative<read_more>(todo))
                 return;
             act(todo);
-            if (closed)
+            if (closed || in_handshake)
                 return;
         }
     }
@@ -116,6 +130,9 @@ private:
                                          : "A: check " + std::string(check->address) + " from " +
                                                std::string(check->from));
             engine_.recipient_checked(verdict_for(check->address));
+        } else if (std::holds_alternative<start_tls>(todo)) {
+            record.push_back("A: start tls");
+            in_handshake = true;
         } else if (std::holds_alternative<begin_message>(todo)) {
             record.push_back("A: begin");
         } else if (std::holds_alternative<open_content>(todo)) {
