@@ -1,6 +1,7 @@
 // How a stream is made of an Asio socket; for the files of this folder that open sockets.
 #pragma once
 
+#include "net/activity.hpp"
 #include "net/stream.hpp"
 #include "tls/engine.hpp"
 
@@ -30,6 +31,7 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
     boost::asio::steady_timer timer;
     endpoint peer;
     endpoint local;
+    activity::part counted; // until it is closed
     time_point deadline = time_point::max();
     time_point armed_for = time_point::max(); // when the timer will fire; max if it is not running
     bool timed_out = false;
@@ -41,7 +43,7 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
 };
 
 // Sets the socket non-blocking and, for TCP, without Nagle's delay; takes its addresses.
-stream make_stream(generic_socket socket);
+stream make_stream(generic_socket socket, activity::part counted = {});
 
 endpoint to_endpoint(const boost::asio::generic::stream_protocol::endpoint& e);
 

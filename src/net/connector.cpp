@@ -111,6 +111,7 @@ boost::system::error_code bind_to(generic_socket& socket, const local_interface&
 
 awaitable<base::result<stream>> connector::connect(target to, std::chrono::seconds limit) {
     auto self = impl_;
+    activity::part counted = self->home.activity().outgoing();
     auto deadline = limit.count() > 0 ? std::chrono::steady_clock::now() + limit : time_point::max();
 
     struct candidate {
@@ -170,7 +171,7 @@ awaitable<base::result<stream>> connector::connect(target to, std::chrono::secon
         self->limit.cancel();
         self->attempt.reset();
         if (!failed) {
-            stream opened = make_stream(std::move(*socket));
+            stream opened = make_stream(std::move(*socket), std::move(counted));
             if (to.far_host.empty())
                 co_return opened;
             auto passed = co_await self->ask_socks_server(opened, to, deadline);

@@ -43,6 +43,7 @@ struct listener::impl {
     worker& home;
     acceptor socket;
     endpoint local;
+    activity::part counted;
     bool stopped = false;
     std::string file; // unix-domain socket made by us
     dev_t device = 0;
@@ -137,6 +138,7 @@ const endpoint& listener::local() const noexcept {
 
 void listener::stop() {
     impl_->stopped = true;
+    impl_->counted.end();
     boost::system::error_code ignored;
     impl_->socket.close(ignored);
     impl_->remove_file();
@@ -180,6 +182,7 @@ awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& worker
 } // namespace
 
 void listener::accept(worker_group& workers, handler h, base::logger log) {
+    impl_->counted = impl_->home.activity().listening(impl_->local);
     spawn(impl_->home, accept_loop(impl_, workers, std::move(h), log), log, "accept");
 }
 

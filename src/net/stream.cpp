@@ -115,8 +115,12 @@ base::error stream::impl::why(const boost::system::error_code& code, const char*
     return {code, what};
 }
 
-stream make_stream(generic_socket socket) {
-    return stream(std::make_shared<stream::impl>(std::move(socket)));
+stream make_stream(generic_socket socket, activity::part counted) {
+    auto made = std::make_shared<stream::impl>(std::move(socket));
+    if (counted)
+        counted.opened(made->local, made->peer);
+    made->counted = std::move(counted);
+    return stream(std::move(made));
 }
 
 stream::stream(std::shared_ptr<impl> i) : impl_(std::move(i)) {}
@@ -325,12 +329,17 @@ void stream::close() {
     impl_->timer.cancel();
     boost::system::error_code ignored;
     impl_->socket.close(ignored);
+    impl_->counted.end();
 }
 
 void stream::reset() {
     boost::system::error_code ignored;
     impl_->socket.set_option(asio::socket_base::linger(true, 0), ignored);
     close();
+}
+
+void stream::count_in(activity& among) {
+    impl_->counted = among.incoming(impl_->local, impl_->peer);
 }
 
 const endpoint& stream::peer() const noexcept {

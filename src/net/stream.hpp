@@ -27,6 +27,7 @@ template <class T>
 using awaitable = boost::asio::awaitable<T>;
 using time_point = std::chrono::steady_clock::time_point;
 
+class activity;
 class background;
 
 // What TLS on a connection needs: keys and the like, and threads for the arithmetic of handshakes. Both
@@ -68,6 +69,9 @@ public:
     void close();
     // Close without lingering: the peer sees a reset if it had sent more.
     void reset();
+
+    // Accepted and taken in: it counts as an incoming connection until it is closed.
+    void count_in(activity& among);
 
     const endpoint& peer() const noexcept;
     const endpoint& local() const noexcept;

@@ -1,5 +1,6 @@
 #include "net/worker.hpp"
 
+#include "net/activity.hpp"
 #include "net/resolver.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -23,13 +24,17 @@ namespace asio = boost::asio;
 // At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers
 // back. The resolver goes before the context, which its timer and descriptors belong to.
 struct worker::impl {
+    explicit impl(std::shared_ptr<net::activity> a) : all(std::move(a)) {}
+
+    std::shared_ptr<net::activity> all; // what connections count themselves in
     buffer_pool buffers;
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
     std::unique_ptr<resolver> names;
 };
 
-worker::worker() : impl_(std::make_unique<impl>()) {}
+worker::worker() : worker(std::make_shared<net::activity>()) {}
+worker::worker(std::shared_ptr<net::activity> all) : impl_(std::make_unique<impl>(std::move(all))) {}
 worker::~worker() = default;
 
 asio::io_context& worker::context() noexcept {
@@ -50,6 +55,10 @@ resolver& worker::names() noexcept {
     return *impl_->names;
 }
 
+activity& worker::activity() noexcept {
+    return *impl_->all;
+}
+
 void worker::post(std::function<void()> job) {
     asio::post(impl_->context, std::move(job));
 }
@@ -66,11 +75,12 @@ struct worker_group::impl {
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::thread> threads;
     std::size_t next = 0;
+    std::shared_ptr<net::activity> activity = std::make_shared<net::activity>();
 };
 
 worker_group::worker_group(std::size_t threads) : impl_(std::make_unique<impl>()) {
     for (std::size_t i = 0; i < threads; ++i)
-        impl_->workers.push_back(std::make_unique<worker>());
+        impl_->workers.push_back(std::make_unique<worker>(impl_->activity));
 }
 
 worker_group::~worker_group() {
@@ -88,6 +98,10 @@ worker& worker_group::operator[](std::size_t i) noexcept {
 worker& worker_group::next() noexcept {
     impl_->next = (impl_->next + 1) % impl_->workers.size();
     return *impl_->workers[impl_->next];
+}
+
+activity& worker_group::activity() noexcept {
+    return *impl_->activity;
 }
 
 void worker_group::start() {

@@ -20,11 +20,13 @@ class io_context;
 
 namespace net {
 
+class activity;
 class resolver;
 
 class worker {
 public:
     worker();
+    explicit worker(std::shared_ptr<net::activity> all); // with others
     ~worker();
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
@@ -32,7 +34,8 @@ public:
     boost::asio::io_context& context() noexcept;
     boost::asio::any_io_executor executor() noexcept;
     buffer_pool& buffers() noexcept;
-    resolver& names() noexcept; // made when first used
+    resolver& names() noexcept;         // made when first used
+    net::activity& activity() noexcept; // of all workers
 
     // Runs `job` on this worker's thread. Thread-safe.
     void post(std::function<void()> job);
@@ -56,6 +59,7 @@ public:
     std::size_t size() const noexcept;
     worker& operator[](std::size_t i) noexcept;
     worker& next() noexcept; // round robin; used by one thread
+    net::activity& activity() noexcept;
 
     void start();
     void stop(); // from the main thread, after its own run() has returned
