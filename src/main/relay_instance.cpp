@@ -162,15 +162,15 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.max_errors = config_.limits.errors;
     s.protocol.max_other_errors = config_.limits.other_errors;
     s.protocol.max_idle_commands = config_.limits.idle_commands;
-    s.remote_clients = config_.remote_clients;
+    s.door.remote_clients = config_.remote_clients;
     s.linger = config_.server_smtp.linger;
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
     s.data_rate = config_.limits.data_rate;
-    s.max_sessions = config_.limits.sessions;
-    if (s.max_sessions != 0)
-        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow());
-    s.max_sessions_per_address = config_.limits.sessions_per_address;
+    s.door.max_sessions = config_.limits.sessions;
+    if (s.door.max_sessions != 0)
+        s.door.max_sessions = std::min(s.door.max_sessions, sessions_that_descriptors_allow());
+    s.door.max_sessions_per_address = config_.limits.sessions_per_address;
     return s;
 }
 
@@ -229,25 +229,26 @@ void relay_instance::start(net::worker_group& workers,
             forwarder_->check_name();
     }
     if (server_)
-        server_->listen(std::move(listeners_));
+        server_->at_the_door().listen(std::move(listeners_));
     if (interfaces_)
-        interfaces_->follow([this](net::listener l) { server_->add_listener(std::move(l)); },
-                            [this](const net::endpoint& where) { server_->remove_listener(where); });
+        interfaces_->follow(
+            [this](net::listener l) { server_->at_the_door().add_listener(std::move(l)); },
+            [this](const net::endpoint& where) { server_->at_the_door().remove_listener(where); });
 }
 
 void relay_instance::stop() {
     if (interfaces_)
         interfaces_->stop();
     if (server_) {
-        server_->stop_listening();
-        server_->stop_sessions();
+        server_->at_the_door().stop_listening();
+        server_->at_the_door().stop_sessions();
     }
     if (forwarder_)
         forwarder_->stop([this] { forwarder_stopped_ = true; });
 }
 
 bool relay_instance::stopped() const {
-    return forwarder_stopped_ && (!server_ || server_->sessions() == 0);
+    return forwarder_stopped_ && (!server_ || server_->at_the_door().sessions() == 0);
 }
 
 void relay_instance::cut_short() {
@@ -258,7 +259,7 @@ void relay_instance::cut_short() {
 void relay_instance::before_workers_go() {
     work_.drain();
     if (server_)
-        server_->stop_listening();
+        server_->at_the_door().stop_listening();
     listeners_.clear();
     interfaces_.reset();
     forwarder_.reset();

@@ -36,47 +36,14 @@ constexpr seconds grace_for_content{60}; // before the data rate counts
 
 } // namespace
 
-bool session_table::enter(const std::string& address) {
-    std::lock_guard lock(mutex_);
-    if (in_all_ != 0 && count_ >= in_all_)
-        return false;
-    std::size_t& here = by_address_[address];
-    if (per_address_ != 0 && here >= per_address_)
-        return false;
-    ++here;
-    ++count_;
-    return true;
-}
-
-void session_table::leave(const std::string& address) {
-    std::lock_guard lock(mutex_);
-    --count_;
-    auto found = by_address_.find(address);
-    if (--found->second == 0)
-        by_address_.erase(found);
-}
-
-std::size_t session_table::size() const {
-    std::lock_guard lock(mutex_);
-    return count_;
-}
-
-class smtp_session {
+class smtp_session final : private reception::guest {
 public:
     smtp_session(smtp_server& server, net::worker& on, net::stream peer)
-        : server_(server), worker_(on), peer_(std::move(peer)),
+        : guest(server.reception_, on), server_(server), worker_(on), peer_(std::move(peer)),
           log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
-          engine_(server.settings_.protocol, {peer_.peer().address, peer_.peer().unix_domain}, log_) {
-        server_.present_on(worker_).sessions.push_back(this);
-    }
+          engine_(server.settings_.protocol, {peer_.peer().address, peer_.peer().unix_domain}, log_) {}
 
-    ~smtp_session() {
-        discard();
-        std::erase(server_.present_on(worker_).sessions, this);
-    }
-
-    smtp_session(const smtp_session&) = delete;
-    smtp_session& operator=(const smtp_session&) = delete;
+    ~smtp_session() override { discard(); }
 
     net::awaitable<void> run() {
         log_.summary("smtp connection from {}", peer_.peer().display());
@@ -122,7 +89,7 @@ public:
         log_.summary("smtp connection closed: {}: {}", reason_, peer_.peer().display());
     }
 
-    void interrupt() {
+    void interrupt() override {
         peer_.interrupt();
         if (immediate_)
             immediate_->interrupt();
@@ -136,7 +103,7 @@ private:
         co_await write_replies();
         if (!reason_.empty())
             co_return;
-        if (server_.stopping_) {
+        if (server_.reception_.stopping()) {
             engine_.end_session(421, "service shutting down", "shutdown");
             co_return;
         }
@@ -346,86 +313,26 @@ private:
     unsigned resets_ = 0;
 };
 
+namespace {
+
+reception_settings with_words(reception_settings door) {
+    door.protocol = "smtp";
+    door.too_many = "421 too many connections\r\n";
+    return door;
+}
+
+} // namespace
+
 smtp_server::smtp_server(smtp_server_settings settings, smtp_services services, net::worker_group& workers,
                          base::logger log)
-    : settings_(std::move(settings)), services_(std::move(services)), workers_(workers), log_(std::move(log)),
-      table_(settings_.max_sessions, settings_.max_sessions_per_address), present_(workers.size()) {}
+    : settings_(std::move(settings)), services_(std::move(services)), log_(log),
+      reception_(with_words(settings_.door), workers, std::move(log),
+                 [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
 
 smtp_server::~smtp_server() = default;
 
-smtp_server::present& smtp_server::present_on(net::worker& on) {
-    std::size_t i = 0;
-    while (&workers_[i] != &on)
-        ++i;
-    return present_[i];
-}
-
-void smtp_server::listen(std::vector<net::listener> listeners) {
-    listeners_ = std::move(listeners);
-    for (net::listener& l : listeners_) {
-        log_.with_unit_always().summary("smtp server on {}", l.local().display());
-        accept_from(l);
-    }
-}
-
-void smtp_server::add_listener(net::listener one) {
-    log_.with_unit_always().summary("new smtp server on {}", one.local().display());
-    listeners_.push_back(std::move(one));
-    accept_from(listeners_.back());
-}
-
-void smtp_server::remove_listener(const net::endpoint& where) {
-    log_.with_unit_always().summary("deleting smtp server on {}", where.display());
-    std::erase_if(listeners_, [&](const net::listener& l) { return l.local() == where; });
-}
-
-void smtp_server::accept_from(net::listener& one) {
-    one.accept(
-        workers_, [this](net::worker& on, net::stream peer) { connected(on, std::move(peer)); }, log_);
-}
-
-void smtp_server::stop_listening() {
-    for (net::listener& l : listeners_)
-        l.stop();
-}
-
-void smtp_server::stop_sessions() {
-    stopping_ = true;
-    for (std::size_t i = 0; i < workers_.size(); ++i)
-        workers_[i].post([this, i] {
-            for (smtp_session* session : present_[i].sessions)
-                session->interrupt();
-        });
-}
-
-void smtp_server::connected(net::worker& on, net::stream peer) {
-    const net::endpoint& from = peer.peer();
-    base::logger log = log_.with_peer(from.address, std::to_string(from.port));
-    if (!settings_.remote_clients && !net::is_local(from)) {
-        log.warning("configured to reject non-local smtp connection: {} is not in {}", from.address,
-                    net::local_ranges(from));
-        log.warning("connection rejected from {}", from.display());
-        return;
-    }
-    net::spawn(on, serve(on, std::move(peer)), log, "smtp session");
-}
-
 net::awaitable<void> smtp_server::serve(net::worker& on, net::stream peer) {
-    std::string address = peer.peer().address;
-    if (!table_.enter(address)) {
-        log_.warning("connection rejected from {}: too many connections", peer.peer().display());
-        peer.deadline(steady_clock::now() + seconds(1));
-        auto told = co_await peer.write("421 too many connections\r\n");
-        (void)told.has_error(); // it is closed either way
-        co_return;
-    }
-    struct departure { // also when the coroutine is destroyed at the end of the process
-        session_table& table;
-        const std::string& address;
-        ~departure() { table.leave(address); }
-    };
     {
-        departure on_leaving{table_, address};
         smtp_session session(*this, on, std::move(peer));
         co_await session.run();
     }

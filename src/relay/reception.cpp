@@ -1,0 +1,130 @@
+#include "relay/reception.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace relay {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+bool session_table::enter(const std::string& address) {
+    std::lock_guard lock(mutex_);
+    if (in_all_ != 0 && count_ >= in_all_)
+        return false;
+    std::size_t& here = by_address_[address];
+    if (per_address_ != 0 && here >= per_address_)
+        return false;
+    ++here;
+    ++count_;
+    return true;
+}
+
+void session_table::leave(const std::string& address) {
+    std::lock_guard lock(mutex_);
+    --count_;
+    auto found = by_address_.find(address);
+    if (--found->second == 0)
+        by_address_.erase(found);
+}
+
+std::size_t session_table::size() const {
+    std::lock_guard lock(mutex_);
+    return count_;
+}
+
+namespace {
+
+std::size_t index_of(net::worker_group& workers, const net::worker& on) {
+    std::size_t i = 0;
+    while (&workers[i] != &on)
+        ++i;
+    return i;
+}
+
+} // namespace
+
+reception::guest::guest(reception& host, net::worker& on)
+    : present_(host.guests_[index_of(host.workers_, on)]) {
+    present_.push_back(this);
+}
+
+reception::guest::~guest() {
+    std::erase(present_, this);
+}
+
+reception::reception(reception_settings settings, net::worker_group& workers, base::logger log,
+                     serve_function serve)
+    : settings_(std::move(settings)), workers_(workers), log_(std::move(log)), serve_(std::move(serve)),
+      table_(settings_.max_sessions, settings_.max_sessions_per_address), guests_(workers.size()) {}
+
+void reception::listen(std::vector<net::listener> listeners) {
+    listeners_ = std::move(listeners);
+    for (net::listener& l : listeners_) {
+        log_.with_unit_always().summary("{} server on {}", settings_.protocol, l.local().display());
+        accept_from(l);
+    }
+}
+
+void reception::add_listener(net::listener one) {
+    log_.with_unit_always().summary("new {} server on {}", settings_.protocol, one.local().display());
+    listeners_.push_back(std::move(one));
+    accept_from(listeners_.back());
+}
+
+void reception::remove_listener(const net::endpoint& where) {
+    log_.with_unit_always().summary("deleting {} server on {}", settings_.protocol, where.display());
+    std::erase_if(listeners_, [&](const net::listener& l) { return l.local() == where; });
+}
+
+void reception::accept_from(net::listener& one) {
+    one.accept(
+        workers_, [this](net::worker& on, net::stream peer) { connected(on, std::move(peer)); }, log_);
+}
+
+void reception::stop_listening() {
+    for (net::listener& l : listeners_)
+        l.stop();
+}
+
+void reception::stop_sessions() {
+    stopping_ = true;
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+        workers_[i].post([this, i] {
+            for (guest* one : guests_[i])
+                one->interrupt();
+        });
+}
+
+void reception::connected(net::worker& on, net::stream peer) {
+    const net::endpoint& from = peer.peer();
+    base::logger log = log_.with_peer(from.address, std::to_string(from.port));
+    if (!settings_.remote_clients && !net::is_local(from)) {
+        log.warning("configured to reject non-local {} connection: {} is not in {}", settings_.protocol,
+                    from.address, net::local_ranges(from));
+        log.warning("connection rejected from {}", from.display());
+        return;
+    }
+    net::spawn(on, serve(on, std::move(peer)), log, "session");
+}
+
+net::awaitable<void> reception::serve(net::worker& on, net::stream peer) {
+    std::string address = peer.peer().address;
+    if (!table_.enter(address)) {
+        log_.warning("connection rejected from {}: too many connections", peer.peer().display());
+        peer.deadline(steady_clock::now() + seconds(1));
+        auto told = co_await peer.write(settings_.too_many);
+        (void)told.has_error(); // it is closed either way
+        co_return;
+    }
+    struct departure { // also when the coroutine is destroyed at the end of the process
+        session_table& table;
+        const std::string& address;
+        ~departure() { table.leave(address); }
+    };
+    departure on_leaving{table_, address};
+    peer.count_in(on.activity());
+    co_await serve_(on, std::move(peer));
+}
+
+} // namespace relay
