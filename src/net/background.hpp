@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/stream.hpp"
+#include "os/gate.hpp"
 #include "os/worker_pool.hpp"
 
 #include <boost/asio/associated_executor.hpp>
@@ -13,9 +14,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -29,71 +29,52 @@ public:
     awaitable<std::invoke_result_t<Job&>> run(Job job) {
         using value = std::invoke_result_t<Job&>;
         auto start = [this](auto handler, Job work) {
-            auto waiting = hold(std::move(handler));
+            auto waiting = hold<value>(std::move(handler));
             auto kept = std::make_shared<Job>(std::move(work));
-            bool posted = pool_.post([waiting, kept] {
-                auto outcome = std::make_shared<value>((*kept)());
-                waiting->resume([waiting, outcome] { waiting->handler(std::move(*outcome)); });
-            });
-            if (!posted)
-                waiting->gate
-                    .leave(); // the pool has stopped: the coroutine stays suspended until it is destroyed
+            bool posted = pool_.post([waiting, kept] { waiting->resume((*kept)()); });
+            if (!posted) // the pool has stopped: the coroutine stays suspended until it is destroyed
+                gate_.leave();
         };
         return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(value)>(
             std::move(start), token_, std::move(job));
     }
 
     // Waits until nothing is under way: afterwards event loops may be destroyed.
-    void drain() { gate_.wait(); }
+    void drain() { gate_.wait_until_empty(); }
 
 protected:
-    class counter {
+    // A suspended coroutine, until it is resumed with its value on its own thread.
+    template <class Value, class Handler>
+    class suspended : public std::enable_shared_from_this<suspended<Value, Handler>> {
     public:
-        void enter() {
-            std::lock_guard lock(mutex_);
-            ++inside_;
-        }
-        void leave() {
-            std::lock_guard lock(mutex_);
-            if (--inside_ == 0)
-                empty_.notify_all();
-        }
-        void wait() {
-            std::unique_lock lock(mutex_);
-            empty_.wait(lock, [this] { return inside_ == 0; });
+        suspended(Handler handler, os::gate& gate) : handler_(std::move(handler)), gate_(gate) {}
+
+        void resume(Value value) {
+            auto executor = boost::asio::get_associated_executor(handler_);
+            value_.emplace(std::move(value));
+            os::gate& gate = gate_; // once posted, this may be gone
+            boost::asio::post(
+                executor, [self = this->shared_from_this()] { self->handler_(std::move(*self->value_)); });
+            gate.leave();
         }
 
     private:
-        std::mutex mutex_;
-        std::condition_variable empty_;
-        std::size_t inside_ = 0;
+        Handler handler_;
+        os::gate& gate_;
+        std::optional<Value> value_;
     };
 
-    template <class Handler>
-    struct waiting_handler {
-        Handler handler;
-        counter& gate;
-
-        template <class Function>
-        void resume(Function function) {
-            auto executor = boost::asio::get_associated_executor(handler);
-            boost::asio::post(executor, std::move(function));
-            gate.leave();
-        }
-    };
-
-    template <class Handler>
-    std::shared_ptr<waiting_handler<Handler>> hold(Handler handler) {
+    template <class Value, class Handler>
+    std::shared_ptr<suspended<Value, Handler>> hold(Handler handler) {
         gate_.enter();
-        return std::make_shared<waiting_handler<Handler>>(
-            waiting_handler<Handler>{std::move(handler), gate_});
+        return std::make_shared<suspended<Value, Handler>>(std::move(handler), gate_);
     }
 
     boost::asio::use_awaitable_t<> token_;
 
 private:
     os::worker_pool& pool_;
-    counter gate_;
+    os::gate gate_;
 };
 
 } // namespace net

@@ -9,7 +9,6 @@
 #include "net/background.hpp"
 #include "spool/store.hpp"
 
-#include <memory>
 #include <utility>
 
 namespace relay {
@@ -21,11 +20,9 @@ public:
     net::awaitable<base::result<void>> commit(spool::store& store, spool::new_message message,
                                               mail::envelope envelope) {
         auto start = [this, &store](auto handler, spool::new_message taken, mail::envelope text) {
-            auto waiting = hold(std::move(handler));
-            store.commit(std::move(taken), std::move(text), [waiting](base::result<void> outcome) {
-                auto kept = std::make_shared<base::result<void>>(std::move(outcome));
-                waiting->resume([waiting, kept] { waiting->handler(std::move(*kept)); });
-            });
+            auto waiting = hold<base::result<void>>(std::move(handler));
+            store.commit(std::move(taken), std::move(text),
+                         [waiting](base::result<void> outcome) { waiting->resume(std::move(outcome)); });
         };
         return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
             std::move(start), token_, std::move(message), std::move(envelope));

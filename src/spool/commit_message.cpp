@@ -29,7 +29,7 @@ void commit_message::run_on(os::worker_pool& pool, Step step) {
     auto job = [self = shared_from_this(), step] {
         ((*self).*step)();
     };
-    gate& commits = core_.commits; // this thread is still in post() when all may be over already
+    os::gate& commits = core_.commits; // this thread is still in post() when all may be over already
     commits.enter();
     if (!pool.post(job))
         core_.flushers.post(job); // they live as long as there are commits

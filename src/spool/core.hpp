@@ -1,12 +1,12 @@
 // What the parts of a store share. Lives as long as the store and the messages that it handed out.
 #pragma once
 
+#include "os/gate.hpp"
 #include "spool/folder.hpp"
 #include "spool/journal.hpp"
 #include "spool/store.hpp"
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <span>
@@ -24,19 +24,6 @@ public:
 private:
     std::uint64_t pid_;
     std::atomic<std::uint64_t> sequence_{0};
-};
-
-// Counts what is under way, so that close() can wait for it.
-class gate {
-public:
-    void enter();
-    void leave();
-    void wait_until_empty();
-
-private:
-    std::mutex mutex_;
-    std::condition_variable empty_;
-    std::size_t inside_ = 0;
 };
 
 // Numbers of claims; thread-safe.
@@ -70,7 +57,7 @@ struct core {
     id_source ids;
     journal records;
     os::worker_pool flushers; // for work that waits for the disk, so that it does not hold up the pool
-    gate commits;
+    os::gate commits;         // close() waits for them
     claim_numbers claims;
     announcements announced;
 };

@@ -46,22 +46,6 @@ std::string id_source::next() {
     return format_name({pid_, now, ++sequence_});
 }
 
-void gate::enter() {
-    std::lock_guard lock(mutex_);
-    ++inside_;
-}
-
-void gate::leave() {
-    std::lock_guard lock(mutex_);
-    if (--inside_ == 0)
-        empty_.notify_all();
-}
-
-void gate::wait_until_empty() {
-    std::unique_lock lock(mutex_);
-    empty_.wait(lock, [this] { return inside_ == 0; });
-}
-
 void announcements::add(std::span<const std::string> ids, std::uint64_t first_number) {
     std::lock_guard lock(mutex_);
     for (const std::string& id : ids)
