@@ -88,10 +88,6 @@ public:
     void error(fmt::format_string<Args...> format, Args&&... args) const {
         put(severity::error, detail::summary, format, fmt::make_format_args(args...));
     }
-    template <class... Args>
-    void debug(fmt::format_string<Args...> format, Args&&... args) const {
-        put(severity::debug, detail::summary, format, fmt::make_format_args(args...));
-    }
 
 private:
     void put(severity level, detail amount, fmt::string_view format, fmt::format_args args) const {

@@ -281,8 +281,4 @@ base::result<std::size_t> claimed_message::read(std::span<char> into) {
     return got;
 }
 
-void claimed_message::rewind() {
-    state_->read_so_far = 0;
-}
-
 } // namespace spool

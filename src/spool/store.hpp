@@ -80,7 +80,6 @@ public:
 
     // [blocks] Content octets in order, 0 at the end.
     base::result<std::size_t> read(std::span<char> into);
-    void rewind();
 
 private:
     friend class store;
