@@ -30,6 +30,8 @@ import tempfile
 import time
 
 top = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(top / 'tests/e2e'))
+import postfix  # noqa: E402
 path = os.environ['PATH'] + ':/usr/sbin:/sbin'
 client = '127.0.0.1'
 
@@ -194,71 +196,19 @@ class Postfix(Server):
     name = 'postfix'
 
     def __init__(self, volume, sink_port):
-        import pwd
         self.port = free_port()
-        self.config = volume.work / 'postfix'
-        self.config.mkdir()
         self.queue = volume.dir / 'postfix-queue'
-        self.queue.mkdir()
-        data = volume.work / 'postfix-data'
-        data.mkdir()
-        owner = pwd.getpwnam('postfix')
-        os.chown(data, owner.pw_uid, owner.pw_gid)
-        (self.config / 'main.cf').write_text(f'''
-compatibility_level = 3.6
-queue_directory = {self.queue}
-data_directory = {data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = bench.example.com
-mydestination =
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtpd_client_connection_rate_limit = 0
-local_recipient_maps =
-alias_maps =
-default_process_limit = 200
-in_flow_delay = 0s
-default_transport = discard:
-relayhost =
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
-''')
-        (self.config / 'master.cf').write_text(f'''
-{client}:{self.port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - 20 smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-''')
+        self.postfix = postfix.Instance(tool('postfix'), volume.work / 'postfix', self.queue, volume.work / 'postfix-data', self.port, {
+            'myhostname': 'bench.example.com',
+            'smtpd_client_connection_rate_limit': 0,
+            'default_process_limit': 200,
+            'in_flow_delay': '0s',
+            'default_transport': 'discard:',
+            'relayhost': '',
+        })
         self.sink_port = sink_port
-        self.started = False
-        self.postfix('start')
-        self.started = True
+        self.postfix.command('start')
         wait_until(lambda: greets(self.port), f'postfix on port {self.port}')
-
-    def postfix(self, *words):
-        return subprocess.run([tool('postfix'), '-c', str(self.config), *words], check=True, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def waiting(self, *queues):
         return sum(len(files) for q in queues for _, _, files in os.walk(self.queue / q))
@@ -271,8 +221,8 @@ scache unix - - n - 1 scache
         self.configure('default_transport=smtp:', f'relayhost=[{client}]:{self.sink_port}', 'defer_transports=smtp')
 
     def configure(self, *settings):
-        run(tool('postconf'), '-c', self.config, '-e', *settings)
-        self.postfix('reload')
+        run(tool('postconf'), '-c', self.postfix.config, '-e', *settings)
+        self.postfix.command('reload')
         wait_until(lambda: greets(self.port), 'postfix again')
 
     def count(self):
@@ -281,24 +231,15 @@ scache unix - - n - 1 scache
     def drain(self, port):
         self.configure('defer_transports=')
         start = time.perf_counter()
-        run(tool('postqueue'), '-c', self.config, '-f')
+        run(tool('postqueue'), '-c', self.postfix.config, '-f')
         self.settle()
         took = time.perf_counter() - start
         self.configure('defer_transports=smtp')
         return took
 
     def stop(self):
-        if self.started:
-            subprocess.run([tool('postfix'), '-c', str(self.config), 'stop'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            pid_file = self.queue / 'pid/master.pid'
-
-            def gone():
-                try:
-                    os.kill(int(pid_file.read_text()), 0)
-                    return False
-                except (OSError, ValueError):
-                    return True
-            wait_until(gone, 'postfix stopped', 30)
+        self.postfix.stop()
+        wait_until(lambda: not self.postfix.running(), 'postfix stopped', 30)
 
 
 def send(port, count, sessions, reuse):

@@ -4,20 +4,12 @@ A server takes mail for anybody at its `port`. With `relayhost` (a port of this 
 files it in a mailbox: `mail()` is what has come, as bytes with LF line ends and the server's own header lines in front."""
 import contextlib
 import os
-import pwd
-import subprocess
 
 import harness
+import postfix
 from harness import find, need
 
 unpacked = harness.here.parent.parent / 'build/unpacked'
-
-
-def gone(pid):
-    with contextlib.suppress(FileNotFoundError):
-        with open(f'/proc/{pid}/stat') as f:
-            return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
-    return True
 
 
 class Maildir:
@@ -33,94 +25,47 @@ class Maildir:
 
 
 class Postfix:
-    def __init__(self, bench, relayhost=None, more=''):
+    def __init__(self, bench, relayhost=None, more=None):
         harness.need_root('a Postfix of our own')
         need('postfix', 'postconf')
         self.port = harness.free_port()
         self.address = f'127.0.0.1:{self.port}'
         folder = bench.folder(f'postfix-{self.port}')
-        self.config, queue, data = folder / 'etc', folder / 'queue', folder / 'data'
-        for path in (self.config, queue, data):
-            path.mkdir()
-        owner = pwd.getpwnam('postfix')
-        os.chown(data, owner.pw_uid, owner.pw_gid)
         boxes = bench.folder(f'{folder.name}/boxes', 0o777)
         self.log = folder / 'log'
         bench.log_files.append(self.log)
         self.box = Maildir(boxes / 'all')
-        transport = f'smtp:[127.0.0.1]:{relayhost}' if relayhost else 'virtual:'
-        (self.config / 'main.cf').write_text(f'''
-compatibility_level = 3.6
-queue_directory = {queue}
-data_directory = {data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-import_environment = MAIL_CONFIG MAIL_LOGTAG LANG=C EMAILRELAY_TEST
-maillog_file = {self.log}
-maillog_file_prefixes = {folder}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = postfix.example.net
-mydestination =
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-local_header_rewrite_clients =
-local_recipient_maps =
-alias_maps =
-default_transport = {transport}
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
-smtp_line_length_limit = 0
-virtual_mailbox_domains =
-virtual_mailbox_base = {boxes}
-virtual_mailbox_maps = static:all/
-virtual_uid_maps = static:65534
-virtual_gid_maps = static:65534
-minimal_backoff_time = 1s
-queue_run_delay = 1s
-transport_retry_time = 1s
-service_throttle_time = 1s
-{more}
-''')
-        (self.config / 'master.cf').write_text(f'''
-{self.address} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-''')
-        words = [find('postfix'), '-c', self.config]
-        pid_file = queue / 'pid/master.pid'
+        self.postfix = postfix.Instance(find('postfix'), folder / 'etc', folder / 'queue', folder / 'data', self.port, {
+            'import_environment': 'MAIL_CONFIG MAIL_LOGTAG LANG=C EMAILRELAY_TEST',
+            'maillog_file': self.log,
+            'maillog_file_prefixes': folder,
+            'myhostname': 'postfix.example.net',
+            'local_header_rewrite_clients': '',
+            'default_transport': f'smtp:[127.0.0.1]:{relayhost}' if relayhost else 'virtual:',
+            'smtp_line_length_limit': 0,
+            'virtual_mailbox_domains': '',
+            'virtual_mailbox_base': boxes,
+            'virtual_mailbox_maps': 'static:all/',
+            'virtual_uid_maps': 'static:65534',
+            'virtual_gid_maps': 'static:65534',
+            'minimal_backoff_time': '1s',
+            'queue_run_delay': '1s',
+            'transport_retry_time': '1s',
+            'service_throttle_time': '1s',
+            **(more or {}),
+        }, env=bench.environment())
 
         def stop():
-            subprocess.run([*map(str, words), 'stop'], env=bench.environment(), stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            harness.until(lambda: gone(int(pid_file.read_text())), 'postfix stopped', 10)
+            self.postfix.stop()
+            harness.until(lambda: not self.postfix.running(), 'postfix stopped', 10)
 
-        self.words = words
-        self.bench = bench
-        bench.run([*words, 'start'])
+        self.postfix.command('start')
         bench.on_end(stop)
         harness.until(lambda: harness.connects('127.0.0.1', self.port), 'postfix listening')
 
     def flush(self):
         """Has it try all that it keeps now, whatever its timetable."""
-        self.bench.run([*self.words, 'flush'])
+        self.postfix.command('flush')
 
     def mail(self):
         return self.box.read()

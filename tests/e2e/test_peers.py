@@ -85,8 +85,8 @@ def test_postfix_as_next_hop(t):
 
 def test_postfix_refuses(t):
     """Its texts and codes in the envelope; the good recipients of a pipelined message are served where that is asked for."""
-    postfix = Postfix(t, more='smtpd_recipient_restrictions = check_recipient_access inline:{ '
-                              '{ refused@example.net=550 5.1.1 not here }, { later@example.net=450 4.2.0 not now } }, permit_mynetworks\n')
+    postfix = Postfix(t, more={'smtpd_recipient_restrictions': 'check_recipient_access inline:{ { refused@example.net=550 5.1.1 not here }, '
+                         '{ later@example.net=450 4.2.0 not now } }, permit_mynetworks'})
     spool = t.spool()
     two = ['good@example.net', 'refused@example.net']
     for option in ('', '--client-smtp-config=pipelining'):
@@ -110,7 +110,7 @@ def filed_texts(server, count):
 
 def test_immediate_into_postfix(t):
     """A proxy: what Postfix says about the message is what its sender hears."""
-    postfix = Postfix(t, more='message_size_limit = 100000\n')
+    postfix = Postfix(t, more={'message_size_limit': 100000})
     relay = t.relay('--immediate', forward_to=postfix.address)
     wanted = {name: content for name, content in messages().items() if name != 'large'}
     send_all(relay.port, wanted)
@@ -180,7 +180,7 @@ def test_postfix_as_sender_of_many(t):
     """Several connections at a time, used again for more messages, commands pipelined."""
     need('smtp-source')
     relay = t.relay()
-    postfix = Postfix(t, relayhost=relay.port, more='smtp_connection_cache_on_demand = yes\n')
+    postfix = Postfix(t, relayhost=relay.port, more={'smtp_connection_cache_on_demand': 'yes'})
     t.run([find('smtp-source'), '-s', '10', '-m', '100', '-d', '-l', '2000', '-r', '3', '-f', 'me@example.com',
            '-t', 'you@example.net', postfix.address])
     relay.spool.wait_count(100)
@@ -291,7 +291,7 @@ def test_smtputf8_not_offered(t):
 
 
 def test_smtputf8_through_us_to_postfix(t):
-    postfix = Postfix(t, more='smtputf8_enable = yes\n')
+    postfix = Postfix(t, more={'smtputf8_enable': 'yes'})
     relay = onward(t, postfix.address, '--server-smtp-config=smtputf8,smtputf8strict')
     send_utf8(relay.port)
     kept = filed_texts(postfix, 1)
