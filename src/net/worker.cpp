@@ -2,6 +2,7 @@
 
 #include "net/activity.hpp"
 #include "net/resolver.hpp"
+#include "os/thread_name.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -11,8 +12,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-
-#include <pthread.h>
 
 #include <exception>
 #include <thread>
@@ -24,9 +23,10 @@ namespace asio = boost::asio;
 // At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers
 // back. The resolver goes before the context, which its timer and descriptors belong to.
 struct worker::impl {
-    explicit impl(std::shared_ptr<net::activity> a) : all(std::move(a)) {}
+    impl(std::shared_ptr<net::activity> a, std::size_t n) : all(std::move(a)), index(n) {}
 
     std::shared_ptr<net::activity> all; // what connections count themselves in
+    std::size_t index;
     buffer_pool buffers;
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
@@ -34,8 +34,13 @@ struct worker::impl {
 };
 
 worker::worker() : worker(std::make_shared<net::activity>()) {}
-worker::worker(std::shared_ptr<net::activity> all) : impl_(std::make_unique<impl>(std::move(all))) {}
+worker::worker(std::shared_ptr<net::activity> all, std::size_t index)
+    : impl_(std::make_unique<impl>(std::move(all), index)) {}
 worker::~worker() = default;
+
+std::size_t worker::index() const noexcept {
+    return impl_->index;
+}
 
 asio::io_context& worker::context() noexcept {
     return impl_->context;
@@ -80,7 +85,7 @@ struct worker_group::impl {
 
 worker_group::worker_group(std::size_t threads) : impl_(std::make_unique<impl>()) {
     for (std::size_t i = 0; i < threads; ++i)
-        impl_->workers.push_back(std::make_unique<worker>(impl_->activity));
+        impl_->workers.push_back(std::make_unique<worker>(impl_->activity, i));
 }
 
 worker_group::~worker_group() {
@@ -107,7 +112,7 @@ activity& worker_group::activity() noexcept {
 void worker_group::start() {
     for (std::size_t i = 1; i < impl_->workers.size(); ++i)
         impl_->threads.emplace_back([w = impl_->workers[i].get(), i] {
-            pthread_setname_np(pthread_self(), ("net" + std::to_string(i)).c_str());
+            os::name_thread("net" + std::to_string(i));
             w->run();
         });
 }

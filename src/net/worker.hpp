@@ -26,11 +26,12 @@ class resolver;
 class worker {
 public:
     worker();
-    explicit worker(std::shared_ptr<net::activity> all); // with others
+    explicit worker(std::shared_ptr<net::activity> all, std::size_t index = 0); // one of several
     ~worker();
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
+    std::size_t index() const noexcept; // in its group
     boost::asio::io_context& context() noexcept;
     boost::asio::any_io_executor executor() noexcept;
     buffer_pool& buffers() noexcept;

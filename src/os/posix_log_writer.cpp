@@ -2,9 +2,9 @@
 
 #include "os/clock.hpp"
 #include "os/identity.hpp"
+#include "os/thread_name.hpp"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -149,7 +149,7 @@ void log_writer::write(base::severity level, const base::log_context& context, s
 }
 
 void log_writer::work() {
-    pthread_setname_np(pthread_self(), "log");
+    name_thread("log");
     prepare_file_thread();
     std::vector<entry> batch;
     for (;;) {

@@ -1,6 +1,6 @@
 #include "os/worker_pool.hpp"
 
-#include <pthread.h>
+#include "os/thread_name.hpp"
 
 namespace os {
 
@@ -37,7 +37,7 @@ void worker_pool::stop() {
 }
 
 void worker_pool::work() {
-    pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+    name_thread(name_);
     if (prepare_)
         prepare_();
     for (;;) {

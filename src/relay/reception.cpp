@@ -33,19 +33,7 @@ std::size_t session_table::size() const {
     return count_;
 }
 
-namespace {
-
-std::size_t index_of(net::worker_group& workers, const net::worker& on) {
-    std::size_t i = 0;
-    while (&workers[i] != &on)
-        ++i;
-    return i;
-}
-
-} // namespace
-
-reception::guest::guest(reception& host, net::worker& on)
-    : present_(host.guests_[index_of(host.workers_, on)]) {
+reception::guest::guest(reception& host, net::worker& on) : present_(host.guests_[on.index()]) {
     present_.push_back(this);
 }
 

@@ -84,7 +84,7 @@ private:
     serve_function serve_;
     session_table table_;
     std::atomic<bool> stopping_{false};
-    std::vector<std::vector<guest*>> guests_; // by worker; used on its thread
+    std::vector<std::vector<guest*>> guests_; // by index of the worker; used on its thread
     std::vector<net::listener> listeners_;
 };
 

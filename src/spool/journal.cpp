@@ -2,6 +2,7 @@
 
 #include "os/identity.hpp"
 #include "os/machine.hpp"
+#include "os/thread_name.hpp"
 #include "spool/checkpoint.hpp"
 #include "spool/names.hpp"
 #include "spool/segment.hpp"
@@ -223,15 +224,16 @@ bool journal::owns(std::string_view name) const {
 }
 
 void journal::impl::start() {
-    auto run = [this](void (impl::*job)()) {
-        return std::thread([this, job] {
+    auto run = [this](const char* name, void (impl::*job)()) {
+        return std::thread([this, name, job] {
+            os::name_thread(name);
             os::prepare_file_thread();
             (this->*job)();
         });
     };
-    committer = run(&impl::commit);
-    provider = run(&impl::provide);
-    checker = run(&impl::check);
+    committer = run("journal", &impl::commit);
+    provider = run("segments", &impl::provide);
+    checker = run("checkpoint", &impl::check);
 }
 
 void journal::impl::enqueue(waiting_record r) {

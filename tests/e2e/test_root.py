@@ -85,7 +85,7 @@ def test_ids_under_load(t):
         seen = watch.end()
     assert watch.rounds > 20, watch.rounds
     names = {name for name, *_ in seen}
-    equal({'main', 'net1', 'net2', 'net3'} - names, set(), 'threads that were not there')
+    equal({'main', 'net1', 'net2', 'net3', 'disk', 'journal', 'log'} - names, set(), 'threads that were not there')
     for name, uids, gids, groups in sorted(seen):
         with t.row(f'{name} {uids} {gids} [{groups}]'):
             equal(groups, '', 'supplementary groups')
