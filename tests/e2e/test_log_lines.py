@@ -296,12 +296,15 @@ def test_warnings_about_files(t):
 
 
 def test_no_descriptor_for_a_connection(t):
-    # The sanitizer looks at an object the first time by way of a pipe, which it cannot have later; so another error first.
+    # The sanitizer looks at an object the first time by way of a pipe, which it cannot have later; so another error and a
+    # whole session first.
     spool = t.spool()
     spool.add('emailrelay.1.1.1')
     relay = t.relay('--max-sessions=0', '--forward', verbose=None, prefix=['sh', '-c', 'ulimit -n 60; exec "$@"', 'sh'], spool=spool,
                     forward_to=f'{t.dir}/nobody')
     relay.wait_log('^emailrelay: warning: smtp client error: connect failure: .*: no such file or directory$')
+    relay.connect().close()
+    relay.wait_log('smtp connection closed')
     wires = [relay.connect() for _ in range(60)]
     relay.wait_log('^emailrelay: warning: new connection error: accept: too many open files$')
     for wire in wires:
