@@ -1,18 +1,16 @@
-// c-ares says which descriptors it wants watched; they are watched through Asio. A query's end arrives as a
-// callback on this thread. Everything here runs on the worker's thread.
+// A query's end arrives as a callback on this thread. Everything here runs on the worker's thread.
 //
 // c-ares gets host names only: it would ask the DNS about addresses too (1.18 does), and read the whole
 // services database for a port in digits.
 #include "net/resolver.hpp"
 
+#include "net/ares_events.hpp"
 #include "net/worker.hpp"
 
 #include "base/text.hpp"
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/address.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -23,7 +21,6 @@
 
 #include <array>
 #include <cstring>
-#include <map>
 #include <optional>
 
 namespace net {
@@ -31,11 +28,6 @@ namespace net {
 namespace asio = boost::asio;
 
 namespace {
-
-struct library {
-    library() { ares_library_init(ARES_LIB_INIT_ALL); }
-    ~library() { ares_library_cleanup(); }
-};
 
 // What a query's callback leaves for the coroutine that waits. Shared, as either may be gone first.
 struct answer {
@@ -103,112 +95,17 @@ base::error lookup_error(int status, const std::string& host, const std::string&
 
 } // namespace
 
-struct resolver::impl : std::enable_shared_from_this<resolver::impl> {
-    struct watch {
-        explicit watch(asio::io_context& context, int fd) : descriptor(context, fd) {}
-        ~watch() { end(); }
-        void end() { descriptor.release(); } // c-ares owns and closes it
-        asio::posix::stream_descriptor descriptor;
-        bool want_read = false, want_write = false;
-        bool reading = false, writing = false;
-    };
-
-    explicit impl(worker& on) : home(on), timer(on.context()) {}
-    ~impl() {
-        if (channel)
-            ares_destroy(channel);
-    }
-
-    bool start() {
-        if (channel)
-            return true;
-        static library loaded; // c-ares wants its own start-up once per process
-        ares_options options{};
-        options.sock_state_cb = [](void* self, ares_socket_t fd, int readable, int writable) {
-            static_cast<impl*>(self)->watch_descriptor(fd, readable != 0, writable != 0);
-        };
-        options.sock_state_cb_data = this;
-        return ares_init_options(&channel, &options, ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS;
-    }
-
-    void watch_descriptor(int fd, bool readable, bool writable) {
-        if (!readable && !writable) {
-            // At once, although a handler may still hold it: the number is soon that of another socket.
-            if (auto found = watched.find(fd); found != watched.end())
-                found->second->end();
-            watched.erase(fd);
-            return;
-        }
-        auto& w = watched[fd];
-        if (!w)
-            w = std::make_shared<watch>(home.context(), fd);
-        w->want_read = readable;
-        w->want_write = writable;
-        wait(fd, w);
-    }
-
-    void wait(int fd, const std::shared_ptr<watch>& w) {
-        if (w->want_read && !w->reading) {
-            w->reading = true;
-            w->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
-                                     [self = shared_from_this(), fd, weak = std::weak_ptr(w)](auto code) {
-                                         if (auto present = weak.lock(); present && !code) {
-                                             present->reading = false;
-                                             self->process(fd, ARES_SOCKET_BAD);
-                                         }
-                                     });
-        }
-        if (w->want_write && !w->writing) {
-            w->writing = true;
-            w->descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
-                                     [self = shared_from_this(), fd, weak = std::weak_ptr(w)](auto code) {
-                                         if (auto present = weak.lock(); present && !code) {
-                                             present->writing = false;
-                                             self->process(ARES_SOCKET_BAD, fd);
-                                         }
-                                     });
-        }
-    }
-
-    void process(ares_socket_t read, ares_socket_t write) {
-        ares_process_fd(channel, read, write);
-        int fd = read != ARES_SOCKET_BAD ? read : write;
-        if (auto found = watched.find(fd); found != watched.end()) {
-            auto still = found->second;
-            wait(fd, still);
-        }
-        tick();
-    }
-
-    // c-ares repeats lost queries when it is called after its timeout.
-    void tick() {
-        timeval soon{};
-        timeval* next = ares_timeout(channel, nullptr, &soon);
-        if (!next)
-            return;
-        timer.expires_after(std::chrono::seconds(next->tv_sec) + std::chrono::microseconds(next->tv_usec) +
-                            std::chrono::milliseconds(1));
-        timer.async_wait([weak = weak_from_this()](auto code) {
-            if (auto self = weak.lock(); self && !code) {
-                ares_process_fd(self->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-                self->tick();
-            }
-        });
-    }
+struct resolver::impl {
+    explicit impl(worker& on) : home(on), events(std::make_shared<ares_events>(on)) {}
 
     worker& home;
-    asio::steady_timer timer;
-    ares_channel channel = nullptr;
-    std::map<int, std::shared_ptr<watch>> watched;
+    std::shared_ptr<ares_events> events; // shared with handlers that may run after the end
 };
 
 resolver::resolver(worker& on) : impl_(std::make_shared<impl>(on)) {}
 
 resolver::~resolver() {
-    if (impl_->channel) {
-        ares_destroy(impl_->channel); // ends queries that are open
-        impl_->channel = nullptr;
-    }
+    impl_->events->close(); // ends queries that are open
 }
 
 awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string host, std::string service,
@@ -224,7 +121,7 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
             co_return lookup_error(ARES_EBADFAMILY, host, service, family);
         co_return std::vector<resolved>{{literal.to_string(), *port, literal.is_v6()}};
     }
-    if (!self->start())
+    if (!self->events->open({}, 0))
         co_return base::error{{}, "dns error: cannot start the resolver"};
     auto state = std::make_shared<answer>(self->home.executor());
     ares_addrinfo_hints hints{};
@@ -232,10 +129,10 @@ awaitable<base::result<std::vector<resolved>>> resolver::look_up(std::string hos
                       : family == address_family::ipv6 ? AF_INET6
                                                        : AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
-    ares_getaddrinfo(self->channel, host.c_str(), nullptr, &hints, on_answer,
+    ares_getaddrinfo(self->events->channel(), host.c_str(), nullptr, &hints, on_answer,
                      new std::shared_ptr<answer>(state));
     if (!state->arrived) {
-        self->tick();
+        self->events->tick();
         state->done.expires_at(deadline);
         co_await state->done.async_wait(asio::as_tuple(asio::use_awaitable));
     }

@@ -35,7 +35,7 @@ public:
 
 private:
     struct impl;
-    std::shared_ptr<impl> impl_; // shared with handlers that may run after the end
+    std::shared_ptr<impl> impl_; // shared with look-ups that are going on
 };
 
 } // namespace net
