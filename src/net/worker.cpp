@@ -1,6 +1,7 @@
 #include "net/worker.hpp"
 
 #include "net/activity.hpp"
+#include "net/dns_client.hpp"
 #include "net/resolver.hpp"
 #include "os/thread_name.hpp"
 
@@ -21,7 +22,7 @@ namespace net {
 namespace asio = boost::asio;
 
 // At the end the context goes before the buffers: it destroys suspended frames, which may still give buffers
-// back. The resolver goes before the context, which its timer and descriptors belong to.
+// back. The DNS clients go before the context, which their timers and descriptors belong to.
 struct worker::impl {
     impl(std::shared_ptr<net::activity> a, std::size_t n) : all(std::move(a)), index(n) {}
 
@@ -31,6 +32,7 @@ struct worker::impl {
     asio::io_context context{1};
     asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
     std::unique_ptr<resolver> names;
+    std::unique_ptr<dns_client> name_servers;
 };
 
 worker::worker() : worker(std::make_shared<net::activity>()) {}
@@ -62,6 +64,12 @@ resolver& worker::names() noexcept {
 
 activity& worker::activity() noexcept {
     return *impl_->all;
+}
+
+dns_client& worker::name_servers() noexcept {
+    if (!impl_->name_servers)
+        impl_->name_servers = std::make_unique<dns_client>(*this);
+    return *impl_->name_servers;
 }
 
 void worker::post(std::function<void()> job) {

@@ -21,6 +21,7 @@ class io_context;
 namespace net {
 
 class activity;
+class dns_client;
 class resolver;
 
 class worker {
@@ -35,8 +36,9 @@ public:
     boost::asio::io_context& context() noexcept;
     boost::asio::any_io_executor executor() noexcept;
     buffer_pool& buffers() noexcept;
-    resolver& names() noexcept;         // made when first used
-    net::activity& activity() noexcept; // of all workers
+    resolver& names() noexcept;          // made when first used
+    dns_client& name_servers() noexcept; // so is this
+    net::activity& activity() noexcept;  // of all workers
 
     // Runs `job` on this worker's thread. Thread-safe.
     void post(std::function<void()> job);
