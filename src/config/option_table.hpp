@@ -154,7 +154,7 @@ inline constexpr option table[] = {
     {.name = "dnsbl", .takes = list, .placeholder = "<config>", .in = smtp_server,
      .text = "DNS block lists to ask about clients: domains, then a threshold, a time limit in milliseconds and the "
              "address of a DNS server if wanted, with commas between them",
-     .needs = "--remote-clients", .built = later},
+     .needs = "--remote-clients"},
     {.name = "delivery-dir", .takes = one, .placeholder = "<dir>", .in = smtp_server,
      .text = "directory of the mailboxes that the deliver: filter fills", .normally = "the spool directory",
      .built = later},

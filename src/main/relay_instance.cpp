@@ -1,5 +1,7 @@
 #include "main/relay_instance.hpp"
 
+#include "main/dnsbl_setup.hpp"
+
 #include "base/text.hpp"
 #include "mail/idn.hpp"
 #include "mail/next_hop.hpp"
@@ -205,13 +207,17 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
 void relay_instance::start(net::worker_group& workers,
                            std::function<void(const relay::run_outcome&)> client_ended) {
     if (config_.serve_smtp) {
-        relay::smtp_services services{*store_, work_, nullptr, {}};
+        relay::smtp_services services{.store = *store_, .work = work_};
         if (config_.immediate && forwarding_)
             services.immediate = &*forwarding_;
         if (config_.forward_on_disconnect && forwarding_)
             services.connection_closed = [this] {
                 forwarder_->request(relay::run_reason::client_disconnect);
             };
+        if (config_.dnsbl) {
+            dnsbl_ = std::make_unique<net::dnsbl>(dnsbl_settings(*config_.dnsbl), log_);
+            services.dnsbl = dnsbl_.get();
+        }
         server_ = std::make_unique<relay::smtp_server>(server_settings(), std::move(services), workers, log_);
     }
     if (forwarding_) {
@@ -267,6 +273,7 @@ void relay_instance::before_workers_go() {
 
 void relay_instance::after_workers_went() {
     server_.reset();
+    dnsbl_.reset();
     if (store_)
         store_->close();
     store_.reset();

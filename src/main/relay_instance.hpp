@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "config/configuration.hpp"
+#include "net/dnsbl.hpp"
 #include "net/interface_listeners.hpp"
 #include "net/listener.hpp"
 #include "net/worker.hpp"
@@ -46,6 +47,8 @@ public:
     base::result<void> open_spool();
     void start(net::worker_group& workers, std::function<void(const relay::run_outcome&)> client_ended);
 
+    net::dnsbl* dnsbl() { return dnsbl_.get(); } // null without --dnsbl; there from start() on
+
     bool client_mode() const { return config_.client_mode; }
 
     // The orderly stop, in steps: no new connections and no new runs; then, when patience is at an end,
@@ -76,6 +79,7 @@ private:
     std::unique_ptr<net::interface_listeners> interfaces_;
     std::optional<relay::forwarder_settings> forwarding_;
     std::unique_ptr<spool::store> store_;
+    std::unique_ptr<net::dnsbl> dnsbl_;
     std::unique_ptr<relay::smtp_server> server_;
     std::unique_ptr<relay::forwarder> forwarder_;
     std::atomic<bool> forwarder_stopped_{true};

@@ -33,6 +33,7 @@ mail::local_time now_for_mail() {
 }
 
 constexpr seconds grace_for_content{60}; // before the data rate counts
+constexpr int most_early_buffers = 64;   // that are thrown away; what a system holds for a socket is less
 
 } // namespace
 
@@ -47,7 +48,8 @@ public:
 
     net::awaitable<void> run() {
         log_.summary("smtp connection from {}", peer_.peer().display());
-        if (server_.settings_.protocol.tls == smtp::tls_mode::implicit)
+        co_await ask_block_lists();
+        if (reason_.empty() && server_.settings_.protocol.tls == smtp::tls_mode::implicit)
             co_await start_tls();
         if (reason_.empty())
             engine_.start();
@@ -91,11 +93,40 @@ public:
 
     void interrupt() override {
         peer_.interrupt();
+        if (block_lists_)
+            block_lists_->interrupt();
         if (immediate_)
             immediate_->interrupt();
     }
 
 private:
+    // A client that is blocked hears nothing; what one has sent before it was greeted is thrown away, if it
+    // is not the beginning of a handshake.
+    net::awaitable<void> ask_block_lists() {
+        if (!server_.services_.dnsbl)
+            co_return;
+        block_lists_.emplace(*server_.services_.dnsbl, worker_, log_);
+        net::endpoint client = peer_.peer();
+        bool welcome = co_await block_lists_->allows(std::move(client));
+        block_lists_.reset();
+        if (!welcome)
+            reason_ = "blocked";
+        else if (server_.settings_.protocol.tls != smtp::tls_mode::implicit)
+            drop_early_octets();
+    }
+
+    void drop_early_octets() {
+        auto buffer = worker_.buffers().take();
+        for (int i = 0; i < most_early_buffers; ++i) {
+            auto n = peer_.read_now(buffer.bytes());
+            if (n.has_error())
+                give_up(n.error());
+            if (n.has_error() || *n == 0)
+                return;
+        }
+        reason_ = "too much sent before the greeting";
+    }
+
     // Replies out, then the next octets in.
     net::awaitable<void> exchange() {
         buffer_.give_back(); // all of it has been consumed
@@ -301,6 +332,7 @@ private:
     net::stream peer_;
     base::logger log_;
     smtp::server_engine engine_;
+    std::optional<net::dnsbl_check> block_lists_; // while it goes on
     std::optional<spool::new_message> message_;
     std::optional<immediate_forwarding> immediate_;
     net::buffer_pool::loan buffer_;

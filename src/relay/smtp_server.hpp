@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/log.hpp"
+#include "net/dnsbl.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/forwarder.hpp"
@@ -32,8 +33,9 @@ struct smtp_services {
     spool::store& store;
     blocking& work;
     const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
-    std::function<void()> connection_closed;       // thread-safe; after each session
+    std::function<void()> connection_closed{};     // thread-safe; after each session
     std::optional<net::tls_service> tls{};         // there whenever the protocol settings ask for TLS
+    net::dnsbl* dnsbl = nullptr;                   // --dnsbl; else null
 };
 
 class smtp_session;
