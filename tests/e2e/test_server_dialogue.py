@@ -1,5 +1,7 @@
 """Every reply of the SMTP server, as bytes on the wire (spec/smtp-server.md sections 1 to 5 and 7)."""
 import re
+import shutil
+import time
 
 import harness
 from harness import domain, equal, match
@@ -651,6 +653,186 @@ def test_binarymime_needs_bdat(t):
         s <- 250 state reset
         c -> MAIL FROM:<a@b>
         s <- 250 sender <a@b> OK''')
+
+
+def test_extensions_in_the_reply_to_ehlo(t):
+    """Each line only when it is so, and in this order."""
+    rows = [
+        ([], []),
+        (['--size=1000'], ['SIZE 1000']),
+        (['--server-smtp-config=chunking'], ['CHUNKING', 'BINARYMIME']),
+        (['--server-smtp-config=+chunking,with-smtputf8'], ['CHUNKING', 'BINARYMIME', 'SMTPUTF8']),
+        (['--server-smtp-config=chunking,-chunking,=pipelining'], []),
+        (['--server-smtp-config=chunking,nochunking,without-smtputf8'], []),
+        (['--server-smtp-config=Chunking'], []),
+        (['--size=7', '--server-smtp-config=chunking,smtputf8,without-pipelining', '--anonymous'],
+         ['SIZE 7', 'CHUNKING', 'BINARYMIME', 'SMTPUTF8', '-PIPELINING', '-VRFY']),
+    ]
+    order = ['SIZE', 'VRFY', 'CHUNKING', 'BINARYMIME', 'PIPELINING', 'SMTPUTF8']
+    for n, (options, changes) in enumerate(rows):
+        with t.row(' '.join(options)):
+            relay = t.relay(*options, spool=t.spool(str(n)))
+            words = {'VRFY', 'PIPELINING', *changes} - {w[1:] for w in changes if w[0] == '-'}
+            wanted = sorted((w for w in words if w[0] != '-'), key=lambda w: order.index(w.split()[0]))
+            with relay.connect() as wire:
+                wire.expect('220 .*')
+                equal(wire.ask('EHLO x', 250), [('smtp' if '--anonymous' in options else domain) + ' says hello', *wanted, '8BITMIME'])
+            relay.terminate()
+
+
+def test_bdat(t):
+    """Every row of section 5.6: the replies, and what is stored."""
+    relay = t.relay('--server-smtp-config=chunking', '--anonymous=content', '--size=1000')
+    to_rcpt = r"""
+        c => MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n
+        s <- 250 sender <a@b> OK
+        s <- 250 recipient <c@d> OK"""
+    alive = '\nc -> RSET\ns <- 250 state reset\nc -> NOOP\ns <- 250 noop'
+    # what is said after EHLO, what is stored then
+    rows = {
+        'one chunk': (to_rcpt + r"""
+            c => BDAT 6 LAST\r\nab\r\n.\n
+            s <- 250 message processed""", b'ab\r\n.\n'),
+        'chunks': (to_rcpt + r"""
+            c => BDAT 3\r\nabc
+            s <- 250 3 bytes received
+            c => BDAT 5\r\n\r\n.\r\n
+            s <- 250 5 bytes received
+            c => BDAT 2 last\r\nyz
+            s <- 250 message processed""", b'abc\r\n.\r\nyz'),
+        'an empty last chunk': (to_rcpt + r"""
+            c => BDAT 3\r\nabcBDAT 0 LAST\r\n
+            s <- 250 3 bytes received
+            s <- 250 message processed""", b'abc'),
+        'nothing but an empty last chunk': (to_rcpt + r"""
+            c -> BDAT 0 LAST
+            s <- 250 message processed""", b''),
+        'another second word': (to_rcpt + r"""
+            c => BDAT 3 FIRST\r\nabcBDAT 1 LAST\r\nd
+            s <- 250 3 bytes received
+            s <- 250 message processed""", b'abcd'),
+        'binarymime': (r"""
+            c -> MAIL FROM:<a@b> BODY=BINARYMIME
+            s <- 250 sender <a@b> OK
+            c -> RCPT TO:<c@d>
+            s <- 250 recipient <c@d> OK
+            c => BDAT 3 LAST\r\n\x00\xff\n
+            s <- 250 message processed""", b'\0\xff\n'),
+        'two messages, all in one write': (r"""
+            c => MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 2 LAST\r\nabMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 2 LAST\r\nab
+            s <- 250 sender <a@b> OK
+            s <- 250 recipient <c@d> OK
+            s <- 250 message processed
+            s <- 250 sender <a@b> OK
+            s <- 250 recipient <c@d> OK
+            s <- 250 message processed""", b'ab'),
+        'no number': (to_rcpt + f"""
+            c -> BDAT
+            s <- 501 invalid argument
+            c -> DATA
+            s <- {sequence}""" + alive, None),
+        'not a number': (to_rcpt + f"""
+            c -> BDAT x LAST
+            s <- 501 invalid argument
+            c -> MAIL FROM:<a@b>
+            s <- {sequence}""" + alive, None),
+        'zero without LAST': (to_rcpt + f"""
+            c -> BDAT 0
+            s <- 501 invalid argument
+            c -> BDAT 0 LAST
+            s <- {sequence}""" + alive, None),
+        'no valid recipient': (r"""
+            c -> MAIL FROM:<a@b>
+            s <- 250 sender <a@b> OK
+            c => BDAT 6 LAST\r\nNOOP\r\n
+            s <- 554 no valid recipients
+            c -> MAIL FROM:<a@b>
+            s <- 250 sender <a@b> OK""" + alive, None),
+        'no transaction': (f"""
+            c => BDAT 6 LAST\\r\\nNOOP\\r\\n
+            s <- {sequence}
+            c -> MAIL FROM:<a@b>
+            s <- {sequence}""" + alive, None),
+        'other commands between chunks': (to_rcpt + f"""
+            c => BDAT 3\\r\\nabc
+            s <- 250 3 bytes received
+            c -> DATA
+            s <- {sequence}
+            c -> MAIL FROM:<a@b>
+            s <- {sequence}
+            c -> RCPT TO:<a@b>
+            s <- {sequence}
+            c -> NOOP
+            s <- 250 noop
+            c => BDAT 1 LAST\\r\\nd
+            s <- 250 message processed""", b'abcd'),
+        'RSET between chunks': (to_rcpt + f"""
+            c => BDAT 3\\r\\nabc
+            s <- 250 3 bytes received
+            c -> RSET
+            s <- 250 state reset
+            c -> BDAT 0 LAST
+            s <- {sequence}""" + alive, None),
+        'too big': (to_rcpt + f"""
+            c => BDAT 600\\r\\n{'x' * 600}
+            s <- 250 600 bytes received
+            c => BDAT 400 LAST\\r\\n{'x' * 400}
+            s <- 552 message size exceeds fixed maximum message size
+            c -> MAIL FROM:<a@b>
+            s <- 250 sender <a@b> OK""" + alive, None),
+        'as big as can be': (to_rcpt + f"""
+            c => BDAT 999 LAST\\r\\n{'x' * 999}
+            s <- 250 message processed""", b'x' * 999),
+    }
+    for name, (script, stored) in rows.items():
+        with t.row(name), relay.greeted() as wire:
+            wire.play(script)
+            contents = {m.content for m in relay.spool.messages()}
+            equal(contents, set() if stored is None else {stored})
+            if stored is None:
+                wire.close()
+                harness.until(relay.spool.empty, f'nothing left; {relay.spool.names()}')
+            for message in relay.spool.messages():
+                equal(message.field('Content'), 'binarymime' if name == 'binarymime' else 'unknown')
+                message.envelope_path.unlink()
+                message.content_path.unlink()
+
+
+def test_bdat_has_the_received_line_once(t):
+    relay = t.relay('--server-smtp-config=chunking')
+    with relay.greeted() as wire:
+        wire.send(b'MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 5\r\na\r\n\r\nBDAT 1 LAST\r\nz')
+        equal([wire.reply()[0] for _ in range(4)], [250] * 4)
+    match(relay.spool.one().content.decode(), r'^Received: from client\.example\.org \([^\r]*\r\na\r\n\r\nz$')
+
+
+def test_spool_directory_gone(t):
+    """MAIL is accepted all the same; the end of data says it, and the session goes on."""
+    relay = t.relay(spool=t.spool('gone'))
+    shutil.rmtree(relay.spool.path)
+    with relay.greeted() as wire:
+        for size in (10, 500_000):
+            equal(wire.submit(b'x' * size + b'\r\n'), (452, ['transaction failed']))
+        wire.ask('NOOP', 250)
+    relay.wait_log('^emailrelay: warning: failed to save message content: ', count=2)
+
+
+def test_idle_clock(t):
+    """Any octet starts it anew; 0 is never."""
+    relay = t.relay('--max-idle-commands=0', idle_timeout=2)
+    with relay.connect() as wire:
+        wire.expect('220 .*')
+        begin = time.monotonic()
+        for octet in b'NOOP x':
+            wire.send(bytes([octet]))
+            wire.silent(0.5)
+        wire.closed()
+        took = time.monotonic() - begin
+        assert took > 4, took
+    forever = t.relay(idle_timeout=0, spool=t.spool('forever'))
+    with forever.greeted() as wire:
+        wire.silent(1.5)
+        wire.ask('NOOP', 250)
 
 
 def test_the_eighth_error_closes(t):
