@@ -1,0 +1,91 @@
+#include "mail/header_section.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace mail {
+
+std::string_view field_name(std::string_view line) noexcept {
+    const std::size_t colon = line.find(':');
+    if (colon == line.npos)
+        return {};
+    std::string_view name = line.substr(0, colon);
+    while (!name.empty() && (name.back() == ' ' || name.back() == '\t'))
+        name.remove_suffix(1);
+    const bool good = std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c != '\x7f'; });
+    return good ? name : std::string_view();
+}
+
+std::string_view header_field::name() const noexcept {
+    return field_name(std::string_view(text).substr(0, text.find('\n')));
+}
+
+std::string_view header_field::body() const noexcept {
+    std::string_view rest = text;
+    rest.remove_prefix(name().empty() ? 0 : rest.find(':') + 1);
+    if (rest.ends_with('\n'))
+        rest.remove_suffix(1);
+    if (rest.ends_with('\r'))
+        rest.remove_suffix(1);
+    return rest;
+}
+
+bool header_field::is(std::string_view wanted) const noexcept {
+    return base::iequals(name(), wanted);
+}
+
+header_section::header_section(std::string_view text) {
+    for (std::size_t line = 1; !text.empty(); ++line) {
+        const std::size_t end = text.find('\n');
+        const std::string_view one = text.substr(0, end == text.npos ? end : end + 1);
+        text.remove_prefix(one.size());
+        if (!fields_.empty() && (one.front() == ' ' || one.front() == '\t'))
+            fields_.back().text += one;
+        else
+            fields_.push_back({.text = std::string(one), .line = line});
+    }
+}
+
+bool header_section::has(std::string_view name) const noexcept {
+    return std::any_of(fields_.begin(), fields_.end(), [&](const header_field& f) { return f.is(name); });
+}
+
+std::vector<const header_field*> header_section::all(std::string_view name) const {
+    std::vector<const header_field*> found;
+    for (const header_field& f : fields_)
+        if (f.is(name))
+            found.push_back(&f);
+    return found;
+}
+
+void header_section::remove(std::initializer_list<std::string_view> names) {
+    std::erase_if(fields_, [&](const header_field& f) {
+        return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return f.is(name); });
+    });
+}
+
+void header_section::put_in_front(std::string line) {
+    fields_.insert(fields_.begin(), header_field{.text = std::move(line)});
+}
+
+void header_section::replace(std::string_view name, std::string line) {
+    const auto first =
+        std::find_if(fields_.begin(), fields_.end(), [&](const auto& f) { return f.is(name); });
+    if (first == fields_.end())
+        return;
+    header_field replacement{.text = std::move(line), .line = first->line};
+    const auto place = first - fields_.begin();
+    std::erase_if(fields_, [&](const header_field& f) { return f.is(name); });
+    fields_.insert(fields_.begin() + place, std::move(replacement));
+}
+
+std::string header_section::text() const {
+    std::string all;
+    for (const header_field& f : fields_)
+        all += f.text;
+    return all;
+}
+
+} // namespace mail
