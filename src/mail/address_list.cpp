@@ -105,7 +105,8 @@ private:
                 line_ += c == '\n';
                 continue;
             }
-            if (c == '\\' && at_ + 1 < text_.size() && text_[at_ + 1] != '\r' && text_[at_ + 1] != '\n')
+            if (c == '\\' && last == '"' && at_ + 1 < text_.size() && text_[at_ + 1] != '\r' &&
+                text_[at_ + 1] != '\n')
                 c = text_[++at_];
             found.text += c;
         }
@@ -241,7 +242,7 @@ private:
         if (now_.what == token::type::literal) {
             domain = std::move(now_.text);
             advance();
-            return domain.find_first_of(" \t[", 1) == domain.npos;
+            return domain.find_first_of(" \t[\\", 1) == domain.npos;
         }
         for (;;) {
             if (now_.what != token::type::word)

@@ -75,6 +75,7 @@ TEST(address_list, domain_literals) {
     EXPECT_THAT(mailboxes("a@[1.2.3.4], b@[IPv6:::1]"), ElementsAre("a@[1.2.3.4]", "b@[IPv6:::1]"));
     EXPECT_EQ(wrong_line("a@[1 2]"), 0);
     EXPECT_EQ(wrong_line("a@[1[2]"), 0);
+    EXPECT_EQ(wrong_line("a@[1\\]2]"), 0);
     EXPECT_EQ(wrong_line("a@[1"), 0);
     EXPECT_EQ(wrong_line("[1.2.3.4]"), 0);
 }

@@ -3,6 +3,7 @@
 
 #include "os/gate.hpp"
 #include "spool/folder.hpp"
+#include "spool/id_source.hpp"
 #include "spool/journal.hpp"
 #include "spool/store.hpp"
 
@@ -14,17 +15,6 @@
 #include <unordered_map>
 
 namespace spool {
-
-// Hands out message ids; thread-safe.
-class id_source {
-public:
-    explicit id_source(std::uint64_t pid) : pid_(pid) {}
-    std::string next();
-
-private:
-    std::uint64_t pid_;
-    std::atomic<std::uint64_t> sequence_{0};
-};
 
 // Numbers of claims; thread-safe.
 class claim_numbers {

@@ -1,7 +1,6 @@
 #include "spool/store.hpp"
 
 #include "base/text.hpp"
-#include "os/clock.hpp"
 #include "os/identity.hpp"
 #include "os/machine.hpp"
 #include "spool/claim.hpp"
@@ -40,11 +39,6 @@ auto on_file_thread(Work work) {
 }
 
 } // namespace
-
-std::string id_source::next() {
-    auto now = static_cast<std::uint64_t>(os::seconds_now());
-    return format_name({pid_, now, ++sequence_});
-}
 
 void announcements::add(std::span<const std::string> ids, std::uint64_t first_number) {
     std::lock_guard lock(mutex_);
