@@ -109,6 +109,8 @@ void build_server(const option_values& given, instance& one) {
     one.anonymous = build_anonymity(given);
     one.idle_timeout = given.number("idle-timeout", one.idle_timeout);
     one.sync = !given.has("no-sync");
+    if (given.has("admin"))
+        one.admin = instance::admin_service{given.value("admin"), given.has("admin-terminate")};
 }
 
 void build_client(const option_values& given, instance& one) {
@@ -194,7 +196,7 @@ instance build_instance(const named_values& from, const surroundings& around) {
 }
 
 bool has_work(const instance& one) {
-    return one.serve_smtp || one.forward_at_start || one.poll_milliseconds != 0;
+    return one.serve_smtp || one.admin || one.forward_at_start || one.poll_milliseconds != 0;
 }
 
 // Warnings

@@ -80,6 +80,12 @@ struct instance {
         bool pipelining = false, smtputf8_strict = true, eightbit_strict = false, binarymime_strict = true;
         bool linger = true;
     } client_smtp;
+    // other servers
+    struct admin_service {
+        std::string port; // as written
+        bool may_terminate = false;
+    };
+    std::optional<admin_service> admin;
     // Ends after one run: --as-client, or --dont-serve with --forward and without --poll.
     bool client_mode = false;
     // filters and checks; all empty until their options are available

@@ -210,9 +210,9 @@ inline constexpr option table[] = {
      .text = "let POP clients delete, but keep the messages", .needs = "--pop", .built = later},
 
     {.name = "admin", .letter = 'a', .takes = one, .placeholder = "<port>", .in = admin_server,
-     .text = "serve administration commands on this port", .built = later},
+     .text = "serve administration commands on this port"},
     {.name = "admin-terminate", .letter = 'Q', .in = admin_server,
-     .text = "allow the terminate command", .needs = "--admin", .built = later},
+     .text = "allow the terminate command", .needs = "--admin"},
 
     {.name = "server-auth", .letter = 'S', .takes = one, .placeholder = "<file>", .in = authentication,
      .text = "secrets of SMTP clients, who must then authenticate, or pam: to ask the system", .built = later},

@@ -190,8 +190,6 @@ TEST(availability, the_list) {
                             "pop-auth",
                             "pop-by-name",
                             "pop-no-delete",
-                            "admin",
-                            "admin-terminate",
                             "server-auth",
                             "server-auth-config",
                             "client-auth",

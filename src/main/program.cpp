@@ -117,6 +117,7 @@ private:
             instances_.push_back(
                 std::make_unique<relay_instance>(i, *files_, *disk_, syntax_hint_given, std::move(log)));
         }
+        instances_.front()->tell_events();
         auto taker = std::find_if(instances_.begin(), instances_.end(),
                                   [](const auto& i) { return i->takes_activation_sockets(); });
         if (taker != instances_.end())
@@ -165,7 +166,9 @@ private:
         }
         log_.start();
         for (auto& i : instances_)
-            i->start(*workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); });
+            i->start(
+                *workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); },
+                [this] { (*workers_)[0].post([this] { stop(); }); });
         workers_->start();
         background_.tell(0);
     }

@@ -5,32 +5,30 @@
 #include "base/text.hpp"
 #include "mail/idn.hpp"
 #include "mail/next_hop.hpp"
+#include "os/machine.hpp"
 #include "os/process.hpp"
 
-#include <boost/system/errc.hpp>
-
 #include <algorithm>
-#include <iterator>
 
 using std::chrono::seconds;
 
 namespace {
 
-// Interface items that concern SMTP.
-std::vector<std::string> smtp_addresses(const config::instance& config) {
+// Interface items that concern a service.
+std::vector<std::string> addresses_for(const config::instance& config,
+                                       config::interface_item::service which) {
     std::vector<std::string> out;
     for (const config::interface_item& item : config.interfaces)
-        if (item.what == config::interface_item::service::all ||
-            item.what == config::interface_item::service::smtp)
+        if (item.what == config::interface_item::service::all || item.what == which)
             out.push_back(item.address);
     return out;
 }
 
 // A port that is not a number counts as the default (spec/command-line.md section 3.1).
-base::result<std::uint16_t> port_number(const std::string& text) {
+base::result<std::uint16_t> port_number(const std::string& text, std::uint16_t normally) {
     auto number = base::to_number(text);
     if (!number)
-        return std::uint16_t{25};
+        return normally;
     if (*number > 65535)
         return base::error{{}, "address error: port number too big"};
     return static_cast<std::uint16_t>(*number);
@@ -58,14 +56,14 @@ std::string domain_of(const config::instance& config) {
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
                                std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log)
     : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
-      log_(std::move(log)), work_(disk) {
+      log_(std::move(log)), work_(disk), smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
 }
 
 relay_instance::~relay_instance() = default;
 
 bool relay_instance::takes_activation_sockets() const {
-    return config_.serve_smtp && smtp_addresses(config_).empty();
+    return config_.serve_smtp && addresses_for(config_, config::interface_item::service::smtp).empty();
 }
 
 base::result<void> relay_instance::prepare(net::worker_group& workers) {
@@ -75,58 +73,27 @@ base::result<void> relay_instance::prepare(net::worker_group& workers) {
             return settings.error();
         forwarding_ = std::move(*settings);
     }
-    return config_.serve_smtp ? bind(workers) : base::result<void>();
+    return bind(workers);
 }
 
 base::result<void> relay_instance::bind(net::worker_group& workers) {
-    auto port = port_number(config_.port);
-    if (port.has_error())
-        return port.error();
-    std::vector<std::string> items = smtp_addresses(config_);
-    for (int socket : activation_sockets_)
-        items.push_back("fd#" + std::to_string(socket));
-    if (items.empty())
-        return bind_wildcards(workers[0], *port);
-    std::vector<std::string> names;
-    for (const std::string& item : items) {
-        if (net::is_interface_name(item)) {
-            names.push_back(item);
-            continue;
-        }
-        auto opened = net::listener::open(workers[0], item, *port);
-        if (opened.has_error())
-            return opened.error();
-        listeners_.push_back(std::move(*opened));
+    using enum config::interface_item::service;
+    if (config_.serve_smtp) {
+        auto port = port_number(config_.port, 25);
+        if (port.has_error())
+            return port.error();
+        std::vector<std::string> items = addresses_for(config_, smtp);
+        for (int socket : activation_sockets_)
+            items.push_back("fd#" + std::to_string(socket));
+        if (auto opened = smtp_listeners_.open(workers[0], items, *port); opened.has_error())
+            return opened;
     }
-    return names.empty() ? base::result<void>() : bind_interfaces(workers[0], std::move(names), *port);
-}
-
-base::result<void> relay_instance::bind_wildcards(net::worker& on, std::uint16_t port) {
-    for (const char* address : {"0.0.0.0", "::"}) {
-        auto opened = net::listener::open(on, address, port);
-        if (opened.has_value()) {
-            listeners_.push_back(std::move(*opened));
-            continue;
-        }
-        bool no_such_family = opened.error().code == boost::system::errc::address_family_not_supported ||
-                              opened.error().code == boost::system::errc::address_not_available;
-        if (listeners_.empty() || !no_such_family)
-            return opened.error();
-        // a host without IPv6
+    if (config_.admin) {
+        auto port = port_number(config_.admin->port, 0);
+        if (port.has_error())
+            return port.error();
+        return admin_listeners_.open(workers[0], addresses_for(config_, admin), *port);
     }
-    return {};
-}
-
-base::result<void> relay_instance::bind_interfaces(net::worker& on, std::vector<std::string> names,
-                                                   std::uint16_t port) {
-    interfaces_ = std::make_unique<net::interface_listeners>(on, names, port, log_);
-    auto opened = interfaces_->open(listeners_);
-    if (opened.has_error())
-        return opened.error();
-    std::move(opened->begin(), opened->end(), std::back_inserter(listeners_));
-    if (listeners_.empty())
-        for (const std::string& name : names)
-            log_.warning("smtp server: nothing to do: waiting for interface \"{}\"", base::printable(name));
     return {};
 }
 
@@ -164,16 +131,59 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.max_errors = config_.limits.errors;
     s.protocol.max_other_errors = config_.limits.other_errors;
     s.protocol.max_idle_commands = config_.limits.idle_commands;
-    s.door.remote_clients = config_.remote_clients;
     s.linger = config_.server_smtp.linger;
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
     s.data_rate = config_.limits.data_rate;
-    s.door.max_sessions = config_.limits.sessions;
-    if (s.door.max_sessions != 0)
-        s.door.max_sessions = std::min(s.door.max_sessions, sessions_that_descriptors_allow());
-    s.door.max_sessions_per_address = config_.limits.sessions_per_address;
+    s.door = door_settings();
     return s;
+}
+
+relay::reception_settings relay_instance::door_settings() const {
+    relay::reception_settings s;
+    s.remote_clients = config_.remote_clients;
+    s.max_sessions = config_.limits.sessions;
+    if (s.max_sessions != 0)
+        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow());
+    s.max_sessions_per_address = config_.limits.sessions_per_address;
+    return s;
+}
+
+relay::admin_server_settings relay_instance::admin_settings() const {
+    relay::admin_server_settings s;
+    s.protocol.version = EMAILRELAY_VERSION;
+    s.protocol.process_id = os::process_id();
+    s.protocol.may_terminate = config_.admin->may_terminate;
+    s.protocol.can_forward = forwarding_.has_value();
+    if (config_.limits.command_line != 0)
+        s.protocol.max_command_line = config_.limits.command_line;
+    s.door = door_settings();
+    return s;
+}
+
+relay::admin_services relay_instance::admin_services(net::worker_group& workers,
+                                                     std::function<void()> terminate) {
+    relay::admin_services services{*store_,
+                                   work_,
+                                   workers.activity(),
+                                   watch_,
+                                   forwarding_ ? &*forwarding_ : nullptr,
+                                   [this] { forwarder_->request(relay::run_reason::admin); },
+                                   {},
+                                   {},
+                                   std::move(terminate)};
+    if (server_)
+        services.enable_smtp = [this](bool on) {
+            server_->enable(on);
+        };
+    if (dnsbl_)
+        services.switch_dnsbl = [this](bool on, seconds off_for) {
+            if (on)
+                dnsbl_->start();
+            else
+                dnsbl_->stop(off_for);
+        };
+    return services;
 }
 
 base::result<relay::forwarder_settings> relay_instance::forwarder_settings() const {
@@ -205,9 +215,12 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
 }
 
 void relay_instance::start(net::worker_group& workers,
-                           std::function<void(const relay::run_outcome&)> client_ended) {
+                           std::function<void(const relay::run_outcome&)> client_ended,
+                           std::function<void()> terminate) {
+    watch_ = {&counts_, notifies_ ? &workers.activity().events : nullptr};
     if (config_.serve_smtp) {
         relay::smtp_services services{.store = *store_, .work = work_};
+        services.watch = watch_;
         if (config_.immediate && forwarding_)
             services.immediate = &*forwarding_;
         if (config_.forward_on_disconnect && forwarding_)
@@ -224,7 +237,7 @@ void relay_instance::start(net::worker_group& workers,
         log_.with_unit_always().verbose("forwarding to {}", config_.forward_to);
         // The last worker: the first one also accepts.
         forwarder_ = std::make_unique<relay::forwarder>(*forwarding_, *store_, work_,
-                                                        workers[workers.size() - 1], log_);
+                                                        workers[workers.size() - 1], log_, watch_);
         forwarder_stopped_ = false;
         if (config_.client_mode)
             forwarder_->run_ended = std::move(client_ended);
@@ -234,44 +247,59 @@ void relay_instance::start(net::worker_group& workers,
         else
             forwarder_->check_name();
     }
+    if (config_.admin)
+        admin_ = std::make_unique<relay::admin_server>(
+            admin_settings(), admin_services(workers, std::move(terminate)), workers, log_);
     if (server_)
-        server_->at_the_door().listen(std::move(listeners_));
-    if (interfaces_)
-        interfaces_->follow(
-            [this](net::listener l) { server_->at_the_door().add_listener(std::move(l)); },
-            [this](const net::endpoint& where) { server_->at_the_door().remove_listener(where); });
+        smtp_listeners_.hand_to(server_->at_the_door());
+    if (admin_)
+        admin_listeners_.hand_to(admin_->at_the_door());
+}
+
+std::vector<relay::reception*> relay_instance::doors() const {
+    std::vector<relay::reception*> all;
+    if (server_)
+        all.push_back(&server_->at_the_door());
+    if (admin_)
+        all.push_back(&admin_->at_the_door());
+    return all;
 }
 
 void relay_instance::stop() {
-    if (interfaces_)
-        interfaces_->stop();
-    if (server_) {
-        server_->at_the_door().stop_listening();
-        server_->at_the_door().stop_sessions();
+    smtp_listeners_.stop_following();
+    admin_listeners_.stop_following();
+    for (relay::reception* door : doors()) {
+        door->stop_listening();
+        door->stop_sessions();
     }
     if (forwarder_)
         forwarder_->stop([this] { forwarder_stopped_ = true; });
 }
 
 bool relay_instance::stopped() const {
-    return forwarder_stopped_ && (!server_ || server_->at_the_door().sessions() == 0);
+    auto all = doors();
+    return forwarder_stopped_ &&
+           std::all_of(all.begin(), all.end(), [](const auto* door) { return door->sessions() == 0; });
 }
 
 void relay_instance::cut_short() {
     if (forwarder_)
         forwarder_->cut_short();
+    if (admin_)
+        admin_->cut_short();
 }
 
 void relay_instance::before_workers_go() {
     work_.drain();
-    if (server_)
-        server_->at_the_door().stop_listening();
-    listeners_.clear();
-    interfaces_.reset();
+    for (relay::reception* door : doors())
+        door->stop_listening();
+    smtp_listeners_.clear();
+    admin_listeners_.clear();
     forwarder_.reset();
 }
 
 void relay_instance::after_workers_went() {
+    admin_.reset();
     server_.reset();
     dnsbl_.reset();
     if (store_)

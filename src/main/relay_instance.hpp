@@ -8,12 +8,12 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "config/configuration.hpp"
+#include "main/service_listeners.hpp"
 #include "net/dnsbl.hpp"
-#include "net/interface_listeners.hpp"
-#include "net/listener.hpp"
 #include "net/worker.hpp"
 #include "os/filesystem.hpp"
 #include "os/worker_pool.hpp"
+#include "relay/admin_server.hpp"
 #include "relay/blocking.hpp"
 #include "relay/forwarder.hpp"
 #include "relay/smtp_server.hpp"
@@ -45,9 +45,15 @@ public:
     base::result<void> prepare(net::worker_group& workers);
     // Opens the spool, with recovery; threads exist from here on.
     base::result<void> open_spool();
-    void start(net::worker_group& workers, std::function<void(const relay::run_outcome&)> client_ended);
+    // `terminate` is called on any thread when an administrator says so.
+    void start(net::worker_group& workers, std::function<void(const relay::run_outcome&)> client_ended,
+               std::function<void()> terminate);
 
     net::dnsbl* dnsbl() { return dnsbl_.get(); } // null without --dnsbl; there from start() on
+
+    // What is told to administrators' connections: of one relay of the process only (spec/admin.md). Before
+    // start().
+    void tell_events() { notifies_ = true; }
 
     bool client_mode() const { return config_.client_mode; }
 
@@ -63,9 +69,11 @@ public:
 
 private:
     base::result<void> bind(net::worker_group& workers);
-    base::result<void> bind_wildcards(net::worker& on, std::uint16_t port);
-    base::result<void> bind_interfaces(net::worker& on, std::vector<std::string> names, std::uint16_t port);
+    relay::reception_settings door_settings() const;
     relay::smtp_server_settings server_settings() const;
+    relay::admin_server_settings admin_settings() const;
+    relay::admin_services admin_services(net::worker_group& workers, std::function<void()> terminate);
+    std::vector<relay::reception*> doors() const; // of the servers that there are
     base::result<relay::forwarder_settings> forwarder_settings() const;
 
     config::instance config_;
@@ -75,12 +83,15 @@ private:
     base::logger log_;
     relay::blocking work_;
     std::vector<int> activation_sockets_;
-    std::vector<net::listener> listeners_; // until the server has them
-    std::unique_ptr<net::interface_listeners> interfaces_;
+    service_listeners smtp_listeners_, admin_listeners_;
+    bool notifies_ = false;
+    relay::counters counts_;
+    relay::observer watch_;
     std::optional<relay::forwarder_settings> forwarding_;
     std::unique_ptr<spool::store> store_;
     std::unique_ptr<net::dnsbl> dnsbl_;
     std::unique_ptr<relay::smtp_server> server_;
+    std::unique_ptr<relay::admin_server> admin_;
     std::unique_ptr<relay::forwarder> forwarder_;
     std::atomic<bool> forwarder_stopped_{true};
 };

@@ -40,6 +40,7 @@ public:
 
     // Errors carry the whole text: "connect failure: cannot connect to A".
     net::awaitable<base::result<void>> connect(mail::next_hop to);
+    net::connector& connector() noexcept { return connector_; } // for what it tells of its progress
     bool connected() const noexcept { return peer_.has_value(); }
     std::string peer() const; // as displayed
 

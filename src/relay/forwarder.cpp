@@ -35,9 +35,10 @@ std::string_view text_of(run_reason why) {
 } // namespace
 
 forwarder::forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
-                     base::logger log)
+                     base::logger log, observer watch)
     : settings_(std::move(settings)), store_(store), work_(work), worker_(on), log_(std::move(log)),
-      wake_(on), sender_(settings_.to, settings_.client, store_, work_, worker_, log_) {}
+      watch_(watch), wake_(on), sender_(settings_.to, settings_.client, store_, work_, worker_, log_, watch) {
+}
 
 forwarder::~forwarder() = default;
 
@@ -79,6 +80,14 @@ void forwarder::stop(std::function<void()> ended) {
 
 void forwarder::cut_short() {
     worker_.post([this] { sender_.interrupt(); });
+}
+
+void forwarder::end_run(bool at_once) {
+    stopping_ = true;
+    if (at_once)
+        sender_.interrupt();
+    else
+        sender_.stop_connecting();
 }
 
 void forwarder::check_name() {
@@ -125,6 +134,13 @@ net::awaitable<void> forwarder::serve() {
 }
 
 net::awaitable<run_outcome> forwarder::run(run_reason why) {
+    run_outcome outcome = co_await run_through(why);
+    watch_.event({"client", "forward", "end",
+                  outcome.no_messages ? std::string_view("no messages") : std::string_view(outcome.error)});
+    co_return outcome;
+}
+
+net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
     // Frequent polling is not worth a line each time.
     bool quiet = why == run_reason::poll && settings_.poll <= seconds(60);
     auto list = [this] {
@@ -143,6 +159,8 @@ net::awaitable<run_outcome> forwarder::run(run_reason why) {
         co_return run_outcome{true, {}};
     }
     unconnectable_.clear();
+    watch_.count(counter::forwarding_runs);
+    watch_.event({"client", "forward", "start", text_of(why)});
     auto all = co_await forward_all(std::move(*ids));
     co_await sender_.quit();
     if (all.has_error()) {
@@ -191,6 +209,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
     if (message.message.envelope().to_remote.empty()) {
         log_.warning("forwarding [{}]: failing message with no remote recipients", id);
         co_await settle(store_, work_, std::move(message), failed_with("no remote recipients"), log_);
+        watch_.count(counter::messages_failed);
         co_return base::result<void>();
     }
     std::string routed = message.message.envelope().forward_to_address; // empty for the default next hop

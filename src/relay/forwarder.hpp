@@ -9,6 +9,7 @@
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/message_sender.hpp"
+#include "relay/observer.hpp"
 #include "spool/store.hpp"
 
 #include <chrono>
@@ -36,7 +37,7 @@ struct run_outcome {
 class forwarder {
 public:
     forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
-              base::logger log);
+              base::logger log, observer watch);
     ~forwarder();
 
     // Called at the end of each run, on the worker's thread. Set before start().
@@ -44,6 +45,11 @@ public:
 
     void start();
     void request(run_reason why); // at most one request waits while a run is going on
+
+    // One run by itself, for a forwarder that is not started, and its early end: after the message in hand,
+    // or at once, which unlocks it. On the worker's thread.
+    net::awaitable<run_outcome> run(run_reason why);
+    void end_run(bool at_once);
 
     // Looks the next hop's name up once, so that a mistake shows in the log at start.
     void check_name();
@@ -55,9 +61,9 @@ public:
 
 private:
     net::awaitable<void> serve();
+    net::awaitable<run_outcome> run_through(run_reason why);
     net::awaitable<void> poll();
     net::awaitable<void> look_up_name();
-    net::awaitable<run_outcome> run(run_reason why);
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
     net::awaitable<base::result<void>> deliver(outgoing_message message);
     void note_request(run_reason why);
@@ -68,6 +74,7 @@ private:
     blocking& work_;
     net::worker& worker_;
     base::logger log_;
+    observer watch_;
     net::event wake_;
     std::optional<run_reason> running_;
     std::optional<run_reason> requested_;

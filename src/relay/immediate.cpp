@@ -35,8 +35,10 @@ smtp::commit_outcome answer_to(const smtp::message_done& done) {
 } // namespace
 
 immediate_forwarding::immediate_forwarding(const forwarder_settings& settings, spool::store& store,
-                                           blocking& work, net::worker& on, const base::logger& log)
-    : store_(store), work_(work), log_(log), sender_(settings.to, settings.client, store, work, on, log) {}
+                                           blocking& work, net::worker& on, const base::logger& log,
+                                           observer watch)
+    : store_(store), work_(work), log_(log),
+      sender_(settings.to, settings.client, store, work, on, log, watch.silent()) {}
 
 net::awaitable<smtp::commit_outcome> immediate_forwarding::forward(std::string id) {
     auto message = co_await take(store_, work_, std::move(id));

@@ -10,6 +10,7 @@
 #include "relay/blocking.hpp"
 #include "relay/forwarder.hpp"
 #include "relay/message_sender.hpp"
+#include "relay/observer.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
 
@@ -21,7 +22,7 @@ class immediate_forwarding {
 public:
     // All outlive it.
     immediate_forwarding(const forwarder_settings& settings, spool::store& store, blocking& work,
-                         net::worker& on, const base::logger& log);
+                         net::worker& on, const base::logger& log, observer watch);
 
     // Forwards the message, which has been committed, and says what to tell its submitter.
     net::awaitable<smtp::commit_outcome> forward(std::string id);

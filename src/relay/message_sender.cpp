@@ -13,8 +13,9 @@
 namespace relay {
 
 message_sender::message_sender(const mail::next_hop& to, const client_session_settings& client,
-                               spool::store& store, blocking& work, net::worker& on, const base::logger& log)
-    : default_(to), client_(client), store_(store), work_(work), worker_(on), log_(log) {}
+                               spool::store& store, blocking& work, net::worker& on, const base::logger& log,
+                               observer watch)
+    : default_(to), client_(client), store_(store), work_(work), worker_(on), log_(log), watch_(watch) {}
 
 message_sender::~message_sender() = default;
 
@@ -27,6 +28,34 @@ std::string message_sender::peer() const {
 }
 
 net::awaitable<message_sender::outcome> message_sender::send(outgoing_message message) {
+    std::string id = message.message.id();
+    outcome how = co_await carry(std::move(message));
+    tell(id, how);
+    co_return how;
+}
+
+void message_sender::tell(const std::string& id, const outcome& how) const {
+    using result = smtp::message_done::result;
+    switch (how.what) {
+    case outcome::kind::answered: {
+        bool sent = how.done.what == result::sent;
+        watch_.count(sent ? counter::messages_sent : counter::messages_failed);
+        watch_.event({"client", "sent", id, sent ? std::string_view() : how.done.reason});
+        break;
+    }
+    case outcome::kind::not_connected:
+        watch_.count(counter::connect_failures);
+        watch_.count(counter::messages_put_back);
+        break;
+    case outcome::kind::broken:
+        watch_.count(how.failed ? counter::messages_failed : counter::messages_put_back);
+        if (how.failed)
+            watch_.event({"client", "sent", id, how.error.what});
+        break;
+    }
+}
+
+net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message message) {
     auto wanted = route_of(message.message.envelope());
     for (;;) {
         bool fresh = !connection_ || !(wanted.has_value() && connected_for_ == *wanted);
@@ -39,6 +68,8 @@ net::awaitable<message_sender::outcome> message_sender::send(outgoing_message me
                 co_return outcome{outcome::kind::not_connected, {}, ready.error()};
             }
         }
+        if (!fresh)
+            watch_.event({"client", "sending", message.message.id()});
         client_session::outcome result = co_await connection_->send(message);
         if (auto* done = std::get_if<smtp::message_done>(&result)) {
             co_await settle(store_, work_, std::move(message), *done, log_);
@@ -50,11 +81,12 @@ net::awaitable<message_sender::outcome> message_sender::send(outgoing_message me
         // limit messages per connection) is replaced, once.
         if (!broken.message_in_hand && !fresh && !interrupted_)
             continue;
-        if (!broken.message_in_hand || interrupted_)
+        bool failed = broken.message_in_hand && !interrupted_;
+        if (!failed)
             co_await put_back(store_, work_, std::move(message), log_);
         else
             co_await settle(store_, work_, std::move(message), failed_with(broken.reason), log_);
-        co_return outcome{outcome::kind::broken, {}, base::error{{}, base::printable(broken.reason)}};
+        co_return outcome{outcome::kind::broken, {}, base::error{{}, base::printable(broken.reason)}, failed};
     }
 }
 
@@ -77,11 +109,24 @@ net::awaitable<base::result<void>> message_sender::connect(const route& wanted, 
         co_await quit();
     }
     connection_ = std::make_unique<client_session>(client_, work_, worker_, log_);
+    // The first message is announced as soon as there is a connection to wait for.
+    bool announced = false;
+    connection_->connector().on_resolving = [this](const net::target& to) {
+        watch_.event({"client", "resolving", to.host + "/" + to.service + "/ip"});
+    };
+    connection_->connector().on_connecting = [this, &announced, &id](const std::string& address) {
+        watch_.event({"client", "connecting", address});
+        if (!std::exchange(announced, true))
+            watch_.event({"client", "sending", id});
+    };
     auto connected = co_await connection_->connect(wanted.to);
+    connection_->connector().on_connecting = nullptr;
     if (connected.has_error())
         connection_.reset();
-    else
+    else {
         connected_for_ = wanted;
+        watch_.event({"client", "connected", connection_->peer()});
+    }
     co_return connected;
 }
 

@@ -10,6 +10,7 @@
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/client_session.hpp"
+#include "relay/observer.hpp"
 #include "spool/store.hpp"
 
 #include <memory>
@@ -21,7 +22,7 @@ class message_sender {
 public:
     // All outlive it. `to`: where messages go whose envelopes do not say.
     message_sender(const mail::next_hop& to, const client_session_settings& client, spool::store& store,
-                   blocking& work, net::worker& on, const base::logger& log);
+                   blocking& work, net::worker& on, const base::logger& log, observer watch);
     ~message_sender();
     message_sender(const message_sender&) = delete;
     message_sender& operator=(const message_sender&) = delete;
@@ -34,7 +35,8 @@ public:
         };
         kind what;
         smtp::message_done done;
-        base::error error; // its text is fit for the log
+        base::error error;   // its text is fit for the log
+        bool failed = false; // broken: the message has failed with it
     };
     net::awaitable<outcome> send(outgoing_message message);
 
@@ -56,6 +58,8 @@ private:
         bool operator==(const route&) const = default;
     };
 
+    net::awaitable<outcome> carry(outgoing_message message);
+    void tell(const std::string& id, const outcome& how) const;
     base::result<route> route_of(const mail::envelope& envelope) const;
     net::awaitable<base::result<void>> connect(const route& wanted, const std::string& id);
 
@@ -65,6 +69,7 @@ private:
     blocking& work_;
     net::worker& worker_;
     const base::logger& log_;
+    observer watch_;
     std::unique_ptr<client_session> connection_;
     route connected_for_;
     bool interrupted_ = false;

@@ -47,12 +47,13 @@ public:
     ~smtp_session() override { discard(); }
 
     net::awaitable<void> run() {
+        server_.services_.watch.count(counter::smtp_sessions);
         log_.summary("smtp connection from {}", peer_.peer().display());
         co_await ask_block_lists();
         if (reason_.empty() && server_.settings_.protocol.tls == smtp::tls_mode::implicit)
             co_await start_tls();
         if (reason_.empty())
-            engine_.start();
+            engine_.start(server_.enabled_);
         while (reason_.empty()) {
             smtp::server_action todo = engine_.next();
             if (std::holds_alternative<smtp::read_more>(todo)) {
@@ -279,14 +280,18 @@ private:
         spool::new_message message = std::move(*message_);
         message_.reset();
         std::string id = message.id();
+        std::uint64_t octets = message.size();
         mail::envelope text = envelope;
         auto stored = co_await server_.services_.work.commit(server_.services_.store, std::move(message),
                                                              std::move(text));
         if (stored.has_error()) {
             log_.warning("failed to save message content: {}", stored.error().message());
+            server_.services_.watch.count(counter::smtp_not_stored);
             engine_.message_committed({452, "transaction failed"});
             co_return;
         }
+        server_.services_.watch.count(counter::smtp_messages);
+        server_.services_.watch.count(counter::smtp_octets, octets);
         if (!server_.services_.immediate) {
             engine_.message_committed({});
             co_return;
@@ -294,7 +299,7 @@ private:
         drop_next_hop_after_reset();
         if (!immediate_)
             immediate_.emplace(*server_.services_.immediate, server_.services_.store, server_.services_.work,
-                               worker_, log_);
+                               worker_, log_, server_.services_.watch);
         smtp::commit_outcome answer = co_await immediate_->forward(std::move(id));
         engine_.message_committed(answer);
     }

@@ -8,10 +8,12 @@
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/forwarder.hpp"
+#include "relay/observer.hpp"
 #include "relay/reception.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -34,6 +36,7 @@ struct smtp_services {
     blocking& work;
     const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
     std::function<void()> connection_closed{};     // thread-safe; after each session
+    observer watch{};
     std::optional<net::tls_service> tls{};         // there whenever the protocol settings ask for TLS
     net::dnsbl* dnsbl = nullptr;                   // --dnsbl; else null
 };
@@ -46,6 +49,9 @@ public:
                 base::logger log);
     ~smtp_server();
 
+    // "smtp disable": sessions that begin meanwhile answer 421 to each MAIL. Any thread.
+    void enable(bool on) noexcept { enabled_ = on; }
+
     // Listeners and the stop: sessions finish the command in hand, answer 421 and close.
     reception& at_the_door() noexcept { return reception_; }
 
@@ -57,6 +63,7 @@ private:
     smtp_server_settings settings_;
     smtp_services services_;
     base::logger log_;
+    std::atomic<bool> enabled_{true};
     reception reception_;
 };
 

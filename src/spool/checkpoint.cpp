@@ -21,7 +21,7 @@ constexpr std::size_t one_by_one = 32;
 
 // In the order in which a message passes through them; the first again, for one that was given back
 // meanwhile.
-constexpr std::array states{envelope_suffix, busy_suffix, bad_suffix, envelope_suffix};
+constexpr std::array states{envelope_suffix, busy_suffix, bad_suffix, held_suffix, envelope_suffix};
 
 bool is_missing(const base::error& e) {
     return e.code == errc::no_such_file_or_directory;

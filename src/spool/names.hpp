@@ -13,6 +13,7 @@ inline constexpr std::string_view envelope_suffix = ".envelope";
 inline constexpr std::string_view new_suffix = ".envelope.new";
 inline constexpr std::string_view busy_suffix = ".envelope.busy";
 inline constexpr std::string_view bad_suffix = ".envelope.bad";
+inline constexpr std::string_view held_suffix = ".envelope.held"; // not forwarded, on request
 inline constexpr std::string_view rewrite_suffix = ".envelope.busy.tmp";
 
 inline constexpr std::uint64_t max_envelope_size = 64 << 20; // larger ones are not read
@@ -36,6 +37,10 @@ std::string name_of(std::string_view id, std::string_view suffix);
 
 // The id when `name` is a file of that kind, else empty.
 std::string_view id_of(std::string_view name, std::string_view suffix);
+
+// Whether it can be the beginning of a name in the directory and nothing else: no way out of it, nothing
+// hidden.
+bool is_name(std::string_view id);
 
 // Oldest first: by the time in the name, then sequence; foreign names last, in byte order.
 bool goes_before(const std::string& a, const std::string& b);

@@ -24,7 +24,7 @@ namespace {
 
 namespace errc = boost::system::errc;
 
-constexpr std::array envelope_states{envelope_suffix, busy_suffix, bad_suffix};
+constexpr std::array envelope_states{envelope_suffix, busy_suffix, bad_suffix, held_suffix};
 
 struct dead_segment {
     std::string name;
@@ -221,7 +221,7 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
 
 // Deleted, but the disk has it still. The content goes last, as always.
 base::result<void> recovery::complete_removal(const std::string& id) {
-    for (std::string_view state : {envelope_suffix, busy_suffix}) {
+    for (std::string_view state : {envelope_suffix, busy_suffix, held_suffix}) {
         std::string name = name_of(id, state);
         auto locked = is_locked(name);
         if (locked.has_error())

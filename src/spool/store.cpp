@@ -9,6 +9,7 @@
 #include "spool/names.hpp"
 #include "spool/new_message.hpp"
 #include "spool/recovery.hpp"
+#include "spool/store_impl.hpp"
 
 #include <fmt/format.h>
 
@@ -62,19 +63,6 @@ core::core(settings s, os::filesystem& files, os::file directory, os::worker_poo
       ids(os::process_id()),
       records(dir, {config.sync, config.journal_segment, config.journal_size, config.checkpoint}, log),
       flushers("flush", flusher_threads, os::prepare_file_thread) {}
-
-struct store::impl {
-    explicit impl(std::shared_ptr<core> c) : shared(std::move(c)) {}
-
-    base::result<void> check_writable();
-    // The names with that suffix; `segments`, if given, gets those of other processes' journals.
-    base::result<std::vector<std::string>> list(std::string_view suffix, segment_names* segments = nullptr);
-    bool recover_if_needed(const segment_names& segments, bool wait);
-    void forget_announcements();
-
-    std::shared_ptr<core> shared;
-    bool closed = false;
-};
 
 store::store(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 
@@ -175,13 +163,7 @@ base::result<std::vector<std::string>> store::ready() {
 }
 
 base::result<std::vector<std::string>> store::failed() {
-    auto names = impl_->list(bad_suffix);
-    if (names.has_error())
-        return names;
-    std::sort(names->begin(), names->end());
-    for (std::string& name : *names)
-        name.resize(name.size() - bad_suffix.size());
-    return names;
+    return list(message_state::failed);
 }
 
 void store::announce(std::span<const std::string> ids) {

@@ -88,6 +88,19 @@ private:
     std::unique_ptr<state> state_;
 };
 
+// Where a message can stand.
+enum class message_state { ready, busy, failed, held };
+
+// What is known of a message, for those who look at it.
+struct message_report {
+    message_state state = message_state::ready;
+    mail::envelope envelope;
+    std::vector<std::string> extra; // lines behind the envelope: reasons
+    std::uint64_t content_size = 0;
+    std::string beginning; // of the content, some KiB
+    std::string problem;   // why the envelope or the content cannot be read; mostly empty
+};
+
 class store {
 public:
     // [blocks] Checks the directory, recovers what a crash left, starts the journal. `files`, `pool` and the
@@ -131,6 +144,21 @@ public:
     // [blocks] Sent to some: To-Remote is reduced to `refused`, then failed.
     base::result<void> fail_partly(claimed_message message, const std::vector<std::string>& refused,
                                    std::string_view reason, std::optional<int> code);
+
+    // ---- administration; ids come from users and may be anything
+    // [blocks] As listed by name alone, in byte order of the file name: ready, failed or held.
+    base::result<std::vector<std::string>> list(message_state which);
+    base::result<message_report> look_at(const std::string& id); // [blocks]
+
+    // [blocks] Each is one rename, so that a forwarder has the message or this has; it survives a power cut.
+    // Errors say in which state the message is instead: "message is being forwarded", "no such message".
+    base::result<void> hold(const std::string& id);   // ready -> held: stays until it is let go
+    base::result<void> let_go(const std::string& id); // held -> ready
+    base::result<void> unfail(const std::string& id); // failed -> ready
+    base::result<std::size_t> unfail_all();           // [blocks] how many; what cannot be renamed stays
+
+    // [blocks] Deletes the message, unless it is being forwarded: envelope, then content.
+    base::result<void> remove(const std::string& id);
 
     // [blocks] Orderly end: flushes what is not yet flushed and removes the journal. No call may follow.
     void close();

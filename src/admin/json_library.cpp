@@ -1,0 +1,2 @@
+// Boost.JSON itself, compiled here: it is used by this folder alone.
+#include <boost/json/src.hpp>

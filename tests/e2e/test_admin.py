@@ -1,0 +1,338 @@
+"""The admin interface (spec/admin.md, docs/admin.md) as users of telnet and netcat meet it: bytes compared."""
+import json
+import os
+import re
+import signal
+
+import harness
+from harness import Stall, equal, fail, match, need, until
+
+prompt = 'E-MailRelay> '
+commands = 'commands: dnsbl, failures, flush, forward, help, info, list, notify, pid, quit, smtp, status, unfail-all'
+
+
+class Admin:
+    """A connection to the admin port; `end` is the line end that it uses."""
+
+    def __init__(self, relay, end='\n', path=None):
+        self.end = end
+        if path:
+            self.wire = harness.Wire.unix(path)
+        else:
+            found = relay.wait_log(r'admin server on (.*)[:.](\d+)$')
+            self.wire = harness.Wire.tcp(found.group(1), int(found.group(2)))
+        self.wire.socket.settimeout(harness.patience)
+
+    def send(self, command):
+        self.wire.send(command + self.end)
+
+    def until(self, text):
+        """What comes up to and including `text`."""
+        wanted = text.encode()
+        while wanted not in self.wire.held:
+            part = self.wire.socket.recv(65536)
+            if not part:
+                fail(f'closed; wanted {text!r}, got {self.wire.held!r}')
+            self.wire.held += part
+        end = self.wire.held.index(wanted) + len(wanted)
+        got, self.wire.held = self.wire.held[:end], self.wire.held[end:]
+        return got.decode()
+
+    def ask(self, command):
+        self.send(command)
+        return self.until(prompt)[:-len(prompt)]
+
+    def check(self, command, reply):
+        equal(self.ask(command), reply, command)
+
+    def events(self, last):
+        """The texts of the events up to the one that matches `last`."""
+        got = []
+        while not got or not re.fullmatch(last, got[-1]):
+            equal(self.until('EVENT: ')[-len(self.end) - 7:], self.end + 'EVENT: ', 'an event begins a line')
+            got.append(self.until('  ')[:-2])
+        return got
+
+    def closed(self):
+        while part := self.wire.socket.recv(65536):
+            self.wire.held += part
+        return self.wire.held.decode()
+
+
+def test_dialogue(t):
+    relay = t.relay('--admin=0')
+    for end in ('\n', '\r\n'):
+        admin = Admin(relay, end)
+        admin.check('help', commands + end)
+        admin.check('list', '<none>' + end)
+        admin.check('failures', '<none>' + end)
+        admin.check('pid', f'{relay.pid}{end}')
+        admin.check('', '')
+        admin.check('unfail-all', '')
+        admin.check('HELP extra words', commands + end)
+        admin.check('flush', 'error: no remote server configured: use --forward-to' + end)
+        admin.check('forward', 'error: no remote server configured: use --forward-to' + end)
+        admin.check('info foo', 'usage: info {copyright|credit|version|warranty}' + end)
+        match(admin.ask('info version'), r'^\d+\.\d+\.\d+' + end + '$')
+        admin.check('dnsbl', 'usage: dnsbl {start|stop <timeout>}' + end)
+        admin.check('dnsbl stop 3', 'OK' + end)
+        admin.check('smtp', 'usage: smtp {disable|enable}' + end)
+        admin.check('terminate', 'error: unrecognised command' + end)
+        admin.send('help' + end + 'list' + end + 'pid')
+        equal([admin.until(prompt)[:-len(prompt)] for _ in range(3)], [commands + end, '<none>' + end, f'{relay.pid}{end}'])
+        admin.send('quit')
+        equal(admin.closed(), '')
+        relay.wait_log(r'admin connection from 127\.0\.0\.1:\d+$')
+        relay.wait_log(r'admin connection closed: 127\.0\.0\.1:\d+$')
+    crlf = Admin(relay, '\r\n')
+    crlf.check('pid', f'{relay.pid}\r\n')
+    crlf.wire.send('HELP\n')
+    crlf.wire.send('\r\n')
+    equal(crlf.until(prompt), 'error: unrecognised command\r\n' + prompt, 'a lone LF ends nothing')
+    errors = Admin(relay)
+    errors.wire.send('x\n' * 31)
+    equal(errors.closed(), ('error: unrecognised command\n' + prompt) * 30)
+    relay.wait_log(r'admin connection closed: too many errors: 127\.0\.0\.1:\d+$')
+    relay.terminate()
+
+
+def test_netcat(t):
+    need('nc')
+    relay = t.relay('--admin=0')
+    port = relay.wait_log(r'admin server on .*:(\d+)$').group(1)
+    equal(t.run(['nc', '127.0.0.1', port], input='help\nquit\n'), f'{commands}\n{prompt}')
+    equal(t.run(['nc', '-C', '127.0.0.1', port], input='list\nquit\n').replace('\r\n', '\n'), f'<none>\n{prompt}')
+
+
+def test_status(t):
+    relay = t.relay('--admin=0')
+    admin = Admin(relay)
+    wire = relay.greeted()
+    lines = admin.ask('status').splitlines()
+    here = f'127.0.0.1:{relay.port}'
+    admin_address = relay.wait_log(r'admin server on (.*)$').group(1)
+    equal(sorted(lines[:2]), sorted([f'LISTEN: {here}', f'LISTEN: {admin_address}']))
+    equal(lines[2:6], ['OUT started: 0', 'OUT finished: 0', 'IN started: 2', 'IN finished: 0'])
+    equal(len(lines), 8, lines)
+    if f'IN: {here} <- 127.0.0.1:{wire.local_port()}' not in lines:
+        fail(f'no line of the session in {lines}')
+    wire.ask('QUIT', 221)
+    until(lambda: 'IN finished: 1' in admin.ask('status'), 'finished')
+    state = json.loads(admin.ask('status --json'))
+    equal((state['in']['started'], state['in']['finished'], len(state['in']['open'])), (2, 1, 1))
+
+
+def test_messages(t):
+    spool = t.spool()
+    for name in ('emailrelay.1.1.10', 'emailrelay.1.1.2', 'foo'):
+        spool.add(name)
+    spool.add('emailrelay.1.1.3', state='bad', more='X-MailRelay-Reason: go away\r\nX-MailRelay-ReasonCode: 550\r\n')
+    relay = t.relay('--admin=0', spool=spool)
+    admin = Admin(relay)
+    admin.check('list', 'emailrelay.1.1.10\nemailrelay.1.1.2\nfoo\n')
+    admin.check('failures', 'emailrelay.1.1.3\n')
+    equal(json.loads(admin.ask('list --json')), {'ready': ['emailrelay.1.1.10', 'emailrelay.1.1.2', 'foo']})
+    equal(admin.ask('show emailrelay.1.1.3').splitlines(),
+          ['id: emailrelay.1.1.3', 'state: failed', 'size: 21', 'from: me@example.com', 'to: you@example.net', 'content: unknown',
+           'client: 127.0.0.1', 'reason: go away', 'reason-code: 550', 'header: Subject: x'])
+    equal(json.loads(admin.ask('show emailrelay.1.1.3 --json'))['failures'], [{'reason': 'go away', 'code': 550}])
+    for bad in ('nothing', '../x', '.hidden', 'a/b', 'x' * 300):
+        for command in ('show', 'unfail', 'remove', 'hold', 'release'):
+            admin.check(f'{command} {bad}', 'error: no such message\n')
+    admin.check('unfail foo', 'error: message is ready to be forwarded\n')
+    admin.check('unfail emailrelay.1.1.3', 'OK\n')
+    admin.check('failures', '<none>\n')
+    admin.check('remove emailrelay.1.1.3', 'OK\n')
+    admin.check('remove emailrelay.1.1.3', 'error: no such message\n')
+    admin.check('hold foo', 'OK\n')
+    admin.check('hold foo', 'error: message is held\n')
+    admin.check('list --held', 'foo\n')
+    admin.check('list', 'emailrelay.1.1.10\nemailrelay.1.1.2\n')
+    equal([m.id for m in spool.messages('held')], ['foo'])
+    admin.check('remove foo', 'OK\n')
+    equal(spool.names(), [f'emailrelay.1.1.{n}.{kind}' for n in (10, 2) for kind in ('content', 'envelope')])
+
+
+def test_hold_survives_a_restart(t):
+    spool = t.spool()
+    hop = t.next_hop()
+    first = t.relay('--admin=0', spool=spool)
+    with first.greeted() as wire:
+        equal(wire.submit(b'Subject: held\r\n\r\n')[0], 250)
+    held = spool.one()
+    admin = Admin(first)
+    admin.check(f'hold {held.id}', 'OK\n')
+    first.signal(signal.SIGKILL)
+    first.wait()
+    spool.add('emailrelay.1.1.1')
+    second = t.relay('--admin=0', f'--forward-to={hop.address}', spool=spool)
+    admin = Admin(second)
+    admin.check('flush', 'OK\n')
+    equal(len(hop.messages), 1, 'the other message')
+    equal([m.id for m in spool.messages('held')], [held.id])
+    admin.check('flush', 'error: no messages to send\n')
+    admin.check(f'release {held.id}', 'OK\n')
+    admin.check('flush', 'OK\n')
+    equal(len(hop.messages), 2)
+    spool.check_empty()
+
+
+def test_flush(t):
+    spool = t.spool()
+    spool.add('m0')
+    spool.add('m1')
+    hop = t.next_hop({'MAIL': ['550 go away', '250 ok'], '.': [Stall, '250 taken']})
+    relay = t.relay('--admin=0', f'--forward-to={hop.address}', spool=spool)
+    admin = Admin(relay)
+    admin.send('flush')
+    hop.wait_line(r'DATA')  # the second one is in hand
+    until(lambda: spool.messages('busy'), 'busy')
+    admin.check('flush', 'error: still working\n')
+    admin.check('remove m1', 'error: message is being forwarded\n')
+    admin.wire.close()  # aborts it: the message goes back
+    until(lambda: [m.id for m in spool.messages()] == ['m1'], 'm1 is ready again')
+    equal([m.id for m in spool.messages('bad')], ['m0'])
+    admin = Admin(relay)
+    admin.check('unfail-all', '')
+    admin.check('flush', 'OK\n')
+    spool.check_empty()
+    admin.check('flush', 'error: no messages to send\n')
+    hop.close()
+    spool.add('m2')
+    admin.check('flush', f'error: connect failure: cannot connect to {hop.address}\n')
+    equal([m.id for m in spool.messages()], ['m2'])
+
+
+def test_events(t):
+    spool = t.spool()
+    for name in ('m0', 'm1'):
+        spool.add(name)
+    hop = t.next_hop({'MAIL': ['550 bad  sender', '250 ok']})
+    relay = t.relay('--admin=0', f'--forward-to={hop.address}', spool=spool)
+    crlf, lf, other = Admin(relay, '\r\n'), Admin(relay), Admin(relay)
+    for admin in (crlf, lf):
+        admin.check('pid', f'{relay.pid}{admin.end}')
+        admin.send('notify')
+        admin.check('pid', f'{relay.pid}{admin.end}')
+    other.check('forward', 'OK\n')
+    run = ['client: forward: start: admin', 'network: out: start', f'client: connecting: {hop.address}', 'client: sending: m0',
+           f'client: connected: {hop.address}', 'client: sent: m0: bad sender', 'client: sending: m1', 'client: sent: m1',
+           'network: out: stop', 'client: forward: end']
+    for admin in (crlf, lf):
+        equal(admin.events('client: forward: end.*'), run)
+    other.check('forward', 'OK\n')
+    for admin in (crlf, lf):
+        equal(admin.events('client: .*'), ['client: forward: end: no messages'])
+    with relay.greeted() as wire:
+        wire.ask('QUIT', 221)
+    for admin in (crlf, lf):
+        equal(admin.events('network: in: stop'), ['network: in: start', 'network: in: stop'])
+    hop.close()
+    spool.add('m2')
+    other.check('forward', 'OK\n')
+    for admin in (crlf, lf):
+        equal(admin.events('client: forward: end.*'),
+              ['client: forward: start: admin', 'network: out: start', f'client: connecting: {hop.address}', 'client: sending: m2',
+               'network: out: stop', f'client: forward: end: connect failure: cannot connect to {hop.address}'])
+
+
+def test_a_listener_that_does_not_read(t):
+    relay = t.relay('--admin=0')
+    deaf = Admin(relay)
+    deaf.check('pid', f'{relay.pid}\n')
+    deaf.send('notify')
+    deaf.check('pid', f'{relay.pid}\n')
+    for _ in range(300):
+        with relay.greeted() as wire:
+            wire.ask('QUIT', 221)
+    Admin(relay).check('pid', f'{relay.pid}\n')
+    deaf.wire.close()
+    relay.wait_log(r'admin connection closed: peer disconnected: ')
+    relay.terminate()
+
+
+def test_smtp_disable(t):
+    relay = t.relay('--admin=0')
+    admin = Admin(relay)
+    before = relay.greeted()
+    admin.check('smtp disable', 'OK\n')
+    before.ask('MAIL FROM:<a@b>', 250)
+    with relay.connect() as wire:
+        wire.expect(r'421 service not available')
+        admin.check('smtp enable', 'OK\n')
+        wire.ask('EHLO x', 250)
+        wire.ask('MAIL FROM:<a@b>', 421)
+        wire.ask('NOOP', 250)
+    with relay.greeted() as wire:
+        wire.ask('MAIL FROM:<a@b>', 250)
+
+
+def test_terminate(t):
+    spool = t.spool()
+    spool.add('m0')
+    hop = t.next_hop({'.': Stall})
+    relay = t.relay('--admin=0', '--admin-terminate', f'--forward-to={hop.address}', spool=spool)
+    admin = Admin(relay)
+    match(admin.ask('help'), 'status, terminate, unfail-all')
+    admin.check('forward', 'OK\n')
+    hop.wait_line('DATA')
+    admin.send('terminate')
+    equal(admin.closed(), '')
+    equal(relay.wait(), 0, 'exit status')
+    relay.wait_log(r'received a terminate command from 127\.0\.0\.1:\d+$')
+    equal([m.id for m in spool.messages()], ['m0'], 'unlocked')
+
+
+def test_admin_alone_on_a_unix_socket(t):
+    """Who may connect is a matter of the file's permissions."""
+    path = t.dir / 'admin.sock'
+    spool = t.spool()
+    relay = t.relay('--no-smtp', '--admin=0', f'--interface=admin={path}', spool=spool, interface=None, port=None, wait=False)
+    relay.wait_log(rf'admin server on {path}$')
+    os.chmod(path, 0o600)
+    admin = Admin(relay, path=path)
+    admin.check('list', '<none>\n')
+    equal(admin.ask('status').splitlines()[0], f'LISTEN: {path}')
+    if harness.is_root() and os.path.exists('/usr/bin/setpriv'):
+        os.chmod(t.dir, 0o755)
+        outsider = t.try_run(['setpriv', '--reuid=65534', '--clear-groups', 'python3', '-c',
+                              f'import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})'])
+        match(outsider.stderr, 'PermissionError')
+    relay.terminate()
+    equal(path.exists(), False)
+
+
+def test_stats(t):
+    relay = t.relay('--admin=0')
+    admin = Admin(relay)
+    with relay.greeted() as wire:
+        equal(wire.submit(b'Subject: x\r\n\r\n12345\r\n')[0], 250)
+    counts = dict(line.split() for line in admin.ask('stats').splitlines())
+    equal((counts['smtp_sessions'], counts['smtp_messages'], counts['admin_sessions'], counts['messages_sent']), ('1', '1', '1', '0'))
+    equal(json.loads(admin.ask('stats --json')), {k: int(v) for k, v in counts.items()})
+
+
+def test_two_relays(t):
+    """Each has its own port and spool; events are told by the first."""
+    one, two = t.spool(), t.spool('second')
+    hop = t.next_hop()
+    relay = t.relay(f'--one-spool-dir={one.path}', f'--two-spool-dir={two.path}', '--one-port=0', '--two-port=0', '--one-admin=0',
+                    '--two-admin=0', '--one-interface=127.0.0.1', '--two-interface=127.0.0.1', f'--two-forward-to={hop.address}',
+                    spool_dir=None, port=None, interface=None, domain=None)
+    relay.wait_log(r'\[two\] admin server on')
+    ports = [re.search(rf'\[{name}\] admin server on .*:(\d+)$', relay.output, re.M).group(1) for name in ('one', 'two')]
+    first, second = [harness.Wire.tcp('127.0.0.1', int(p)) for p in ports]
+    two.add('m0')
+    for wire, listing in ((first, b'<none>\n'), (second, b'm0\n')):
+        wire.send('notify\nlist\n')
+        got = b''
+        while prompt.encode() not in got:
+            got += wire.socket.recv(4096)
+        equal(got.split(prompt.encode())[0], listing)
+    second.send('forward\n')
+    two.wait_empty()
+    first.send('quit\n')
+    got = b''
+    while part := first.socket.recv(4096):
+        got += part
+    equal(b'client:' in got, False, 'events of the other relay')
