@@ -9,6 +9,7 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
+#include "os/service_manager.hpp"
 #include "os/socket_activation.hpp"
 #include "os/worker_pool.hpp"
 
@@ -171,6 +172,24 @@ private:
                 [this] { (*workers_)[0].post([this] { stop(); }); });
         workers_->start();
         background_.tell(0);
+        manager_.ready();
+        if (manager_.watchdog())
+            net::spawn((*workers_)[0], report_life(*manager_.watchdog() / 4), logger_, "watchdog");
+    }
+
+    // Tells the service manager that the process is alive as long as every network thread is: each must have
+    // taken up a job since the last time.
+    net::awaitable<void> report_life(std::chrono::microseconds period) {
+        auto alive = std::make_shared<std::atomic<std::size_t>>(workers_->size());
+        for (;;) {
+            if (*alive == workers_->size()) {
+                manager_.alive();
+                *alive = 0;
+                for (std::size_t i = 0; i < workers_->size(); ++i)
+                    (*workers_)[i].post([alive] { ++*alive; });
+            }
+            co_await net::sleep_for(std::chrono::ceil<std::chrono::milliseconds>(period));
+        }
     }
 
     // On the forwarder's thread. The process ends when the last of its client-mode relays has.
@@ -192,6 +211,7 @@ private:
         if (stopping_)
             return;
         stopping_ = true;
+        manager_.stopping();
         for (auto& i : instances_)
             i->stop();
         net::spawn((*workers_)[0], wait_for_end(), logger_, "stop");
@@ -234,6 +254,7 @@ private:
     }
 
     const config::configuration& config_;
+    os::service_manager manager_; // first: its variables are meant for this process before it forks
     os::background background_;
     os::log_writer log_;
     base::logger logger_;

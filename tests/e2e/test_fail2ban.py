@@ -1,5 +1,6 @@
 """The filters that users have published for fail2ban, on a log of ours (spec/process-and-logging.md section 3.2)."""
 import re
+import shutil
 import time
 
 import harness
@@ -85,3 +86,40 @@ def test_fail2ban_regex(t):
                 summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
                 if not summary or summary.groups() != ('0', '4') or len(found) != 4:
                     fail(output)
+
+
+def test_our_filter(t):
+    """The filter that is installed, on the log file with and without time, and on syslog; and the jail that goes with it."""
+    need('fail2ban-regex')
+    needs_own_network(t)
+    packaging = harness.here.parent.parent / 'packaging/fail2ban'
+    folder = t.folder('filter.d')
+    shutil.copy(packaging / 'filter.conf', folder / 'emailrelay.conf')
+    shutil.copy('/etc/fail2ban/filter.d/common.conf', folder)
+    for interface, source in (('127.0.0.1', '192.0.2.7'), ('::1', '2001:db8::7')):
+        log = busy_log(t, interface=interface, source=source, verbose=None)
+        _, wanted = expected(log, source)
+        timed = busy_log(t, '--log-time', interface=interface, source=source, verbose=None).read_text()
+        head = time.strftime('%b %d %H:%M:%S host emailrelay[123]: ')
+        for name, text in [('log file', log.read_text()), ('with time', timed),
+                           ('syslog', ''.join(head + line + '\n' for line in log.read_text().splitlines()))]:
+            with t.row(f'{name} {source}'):
+                output = t.run(['fail2ban-regex', '-v', t.file('the.log', text), folder / 'emailrelay.conf'])
+                found = re.findall(rf'^\|\s+{re.escape(source)}\s', output, re.M)
+                summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
+                if not summary or summary.groups() != ('0', str(len(wanted))) or len(found) != len(wanted):
+                    fail(output)
+
+
+def test_our_jail(t):
+    """fail2ban accepts the jail, and switched on it would watch with our filter."""
+    need('fail2ban-client')
+    packaging = harness.here.parent.parent / 'packaging/fail2ban'
+    etc = t.dir / 'fail2ban'
+    shutil.copytree('/etc/fail2ban', etc)
+    shutil.copy(packaging / 'filter.conf', etc / 'filter.d/emailrelay.conf')
+    shutil.copy(packaging / 'jail.conf', etc / 'jail.d/emailrelay.conf')
+    (etc / 'jail.d/defaults-debian.conf').unlink(missing_ok=True)
+    (etc / 'jail.local').write_text(f'[emailrelay]\nenabled = true\nbackend = polling\nlogpath = {t.file("some.log", "")}\n')
+    output = t.run(['fail2ban-client', '-c', etc, '-d'])
+    assert "'add', 'emailrelay'" in output and 'AUTH requested' in output, output
