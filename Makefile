@@ -21,16 +21,19 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_tests := spool_test os_test net_test
 sources = $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp')
 
-.PHONY: help build run reference install test bench format check-format tidy fuzz clean
+.PHONY: help build run reference translations deb test-package install test bench format check-format tidy fuzz clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make build    the programs, optimised, in build/release/bin/'
 	@echo 'make run      build, then start a relay on 127.0.0.1:10025 and say what to try'
 	@echo 'make install  build and install, under /usr/local unless CMAKE_OPTIONS says otherwise'
+	@echo 'make deb      Debian packages, in build/deb/'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make test-package  the Debian package installed, used, upgraded and removed in a fresh system; as root, takes minutes'
 	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
 	@echo 'make reference  docs/reference.md anew, after a change to the option table'
+	@echo 'make translations  po/*.po brought into step with the texts of the sources'
 	@echo 'make format   lay out the sources as .clang-format says'
 	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
@@ -59,6 +62,18 @@ reference:
 	@scripts/install-deps --build
 	@$(call build,release,emailrelay-reference)
 	@build/release/bin/emailrelay-reference markdown > docs/reference.md
+
+translations:
+	@scripts/install-deps --build
+	@$(call build,release,emailrelay-reference)
+	@scripts/translations build/release/bin/emailrelay-reference
+
+deb:
+	@scripts/install-deps --build --package
+	@scripts/make-deb
+
+test-package: deb
+	@tests/package/run build/deb
 
 bench:
 	@scripts/install-deps --build --bench

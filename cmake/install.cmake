@@ -10,6 +10,8 @@ set(EMAILRELAY_GROUP "daemon" CACHE STRING "Group of the spool directory and of 
 set(EMAILRELAY_RUN_DIR "/run/emailrelay" CACHE STRING "Directory of the pid file")
 set(EMAILRELAY_SYSTEMD_DIR "${CMAKE_INSTALL_PREFIX}/lib" CACHE STRING "Where systemd/system, sysusers.d and tmpfiles.d are")
 
+set(EMAILRELAY_UNIT_DIR "${EMAILRELAY_SYSTEMD_DIR}/systemd/system" CACHE STRING "Where the units are")
+
 set(packaging ${PROJECT_SOURCE_DIR}/packaging)
 set(made ${PROJECT_BINARY_DIR}/install)
 set(sysconf ${CMAKE_INSTALL_FULL_SYSCONFDIR})
@@ -37,7 +39,7 @@ endforeach()
 
 install(PROGRAMS ${made}/emailrelay.init DESTINATION ${libexec}/init RENAME emailrelay)
 install(FILES ${made}/systemd/emailrelay.service ${packaging}/systemd/emailrelay.socket
-        DESTINATION ${EMAILRELAY_SYSTEMD_DIR}/systemd/system)
+        DESTINATION ${EMAILRELAY_UNIT_DIR})
 install(FILES ${made}/systemd/emailrelay.sysusers DESTINATION ${EMAILRELAY_SYSTEMD_DIR}/sysusers.d RENAME emailrelay.conf)
 install(FILES ${made}/systemd/emailrelay.tmpfiles DESTINATION ${EMAILRELAY_SYSTEMD_DIR}/tmpfiles.d RENAME emailrelay.conf)
 
@@ -45,6 +47,9 @@ install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/CHANGELOG.md
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 
 include(cmake/documents.cmake)
+include(cmake/translations.cmake)
+
+target_compile_definitions(emailrelay PRIVATE EMAILRELAY_LOCALE_DIR="${CMAKE_INSTALL_FULL_LOCALEDIR}")
 
 # install_configuration(from to mode...): only where there is none yet.
 function(install_configuration from to)

@@ -1,6 +1,7 @@
 #include "config/building.hpp"
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 
 #include <fmt/format.h>
 
@@ -66,6 +67,7 @@ process build_process(const option_values& given, const surroundings& around) {
         whole.pid_file = absolute_path(given.values("pid-file").front(), around);
     if (!given.value("user").empty())
         whole.user = given.value("user");
+    whole.check_only = given.has("check-config");
     whole.threads = given.number("threads", whole.threads);
     return whole;
 }
@@ -211,7 +213,7 @@ void warn_of_lost_log(const option_values& given, texts& into) {
     const char* cause = given.has("as-server")  ? "as-server"
                         : given.has("as-proxy") ? "as-proxy"
                                                 : "close-stderr";
-    into.push_back(fmt::format(
+    into.push_back(base::tr_format(
         "logging will stop because --{} closes the standard error stream soon after startup", cause));
 }
 
@@ -222,30 +224,32 @@ void warn_of_domain(const option_values& given, const surroundings& around, text
     };
     if (std::all_of(domain.begin(), domain.end(), is_printable))
         return;
-    std::string text = "the domain should be printable ascii";
+    std::string text = base::tr("the domain should be printable ascii");
     if (around.to_a_labels)
         if (const std::optional<std::string> better = around.to_a_labels(domain); better && *better != domain)
-            text += fmt::format(": try using \"{}\"", base::printable_ascii(*better));
+            text += base::tr_format(": try using \"{}\"", base::printable_ascii(*better));
     into.push_back(std::move(text));
 }
 
-void warn_of_program(const char* what, const std::string& path, const surroundings& around, texts& into) {
+void warn_of_program(const char* missing, const std::string& path, const surroundings& around, texts& into) {
     if (!around.look_at)
         return;
     const surroundings::file_kind found = around.look_at(path);
     if (found == surroundings::file_kind::missing)
-        into.push_back(fmt::format("{} program does not exist: {}", what, base::printable(path)));
+        into.push_back(base::tr_format(missing, base::printable(path)));
     else if (found == surroundings::file_kind::directory)
-        into.push_back(fmt::format("invalid program: {}", base::printable(path)));
+        into.push_back(base::tr_format("invalid program: {}", base::printable(path)));
 }
 
 void warn_of_programs(const instance& one, const surroundings& around, texts& into) {
     for (const auto* chain : {&one.filters, &one.client_filters})
         for (const filter_specification& filter : *chain)
             if (filter.what == filter_specification::kind::program)
-                warn_of_program("filter", filter.value, around, into);
+                warn_of_program(base::translatable("filter program does not exist: {}"), filter.value, around,
+                                into);
     if (one.verifier && one.verifier->what == verifier_specification::kind::program)
-        warn_of_program("verifier", one.verifier->value, around, into);
+        warn_of_program(base::translatable("verifier program does not exist: {}"), one.verifier->value,
+                        around, into);
 }
 
 } // namespace
@@ -257,20 +261,20 @@ std::vector<std::string> find_warnings(const std::vector<named_values>& instance
         const option_values& given = each.given;
         instance one = build_instance(each, around);
         if (given.values("pid-file").size() > 1)
-            found.push_back("more than one --pid-file: using the first");
+            found.push_back(base::tr("more than one --pid-file: using the first"));
         warn_of_lost_log(given, found);
         if (given.has("show") && (given.has("no-daemon") || given.has("as-client")))
-            found.push_back("the --show option is ignored when using --no-daemon or --as-client");
+            found.push_back(base::tr("the --show option is ignored when using --no-daemon or --as-client"));
         if (given.value("server-auth") == "/pam" || given.value("pop-auth") == "/pam")
-            found.push_back("pam authentication should be enabled with pam: rather than /pam");
+            found.push_back(base::tr("pam authentication should be enabled with pam: rather than /pam"));
         warn_of_domain(given, around, found);
         warn_of_programs(one, around, found);
         for (const texts& unknown : {build_server_switches(given, one), build_client_switches(given, one)})
             for (const std::string& item : unknown)
-                found.push_back(fmt::format("unknown smtp-config item [{}]", base::printable(item)));
+                found.push_back(base::tr_format("unknown smtp-config item [{}]", base::printable(item)));
         if (one.immediate)
-            found.push_back("using --immediate can result in client timeout errors: "
-                            "try --forward-on-disconnect instead");
+            found.push_back(base::tr("using --immediate can result in client timeout errors: "
+                                     "try --forward-on-disconnect instead"));
     }
     return found;
 }

@@ -1,9 +1,8 @@
 // The words of the command line (spec/command-line.md section 3.1).
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 #include "config/settings.hpp"
-
-#include <fmt/format.h>
 
 #include <span>
 
@@ -58,8 +57,8 @@ private:
         const std::string& value = take();
         if (value.starts_with('-'))
             result_.given.errors.push_back(
-                fmt::format(R"("--{0} {1}" is probably a mistake, use "--{0}=... {1}" or "--{0}={1}")", name,
-                            base::printable(value)));
+                base::tr_format("\"--{0} {1}\" is probably a mistake, use \"--{0}=... {1}\" or \"--{0}={1}\"",
+                                name, base::printable(value)));
         else
             result_.given.add_long(name, value, known_);
     }
@@ -73,7 +72,7 @@ private:
                 const bool is_ascii = base::is_ascii(letters.substr(i, 1));
                 const std::string_view shown = letters.substr(i, is_ascii ? 1 : letters.npos);
                 result_.given.errors.push_back(
-                    fmt::format("invalid option: \"-{}\"", base::printable(shown)));
+                    base::tr_format("invalid option: \"{}\"", "-" + base::printable(shown)));
                 if (!is_ascii)
                     return;
                 continue;

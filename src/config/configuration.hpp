@@ -34,7 +34,8 @@ struct process {
     bool daemon = true;
     std::string pid_file; // absolute, empty if none
     std::string user = "daemon";
-    unsigned threads = 0; // --threads; 0 = one per core
+    unsigned threads = 0;    // --threads; 0 = one per core
+    bool check_only = false; // --check-config
 };
 
 struct anonymity {
@@ -125,10 +126,12 @@ struct surroundings {
     std::string start_directory = "/";   // for relative paths
     std::string program_directory = "/"; // for @app
     std::string default_spool_dir = "/var/spool/emailrelay";
-    unsigned columns = 79; // width of help
+    std::string default_locale_dir = "/usr/share/locale"; // for --localedir without a value
+    unsigned columns = 79;                                // width of help
     std::function<std::optional<std::string>(const std::string& path)> read_file;
     enum class file_kind { missing, file, directory };
     std::function<file_kind(const std::string& path)> look_at;
+    std::function<std::optional<std::string>(const std::string& name)> variable;    // of the environment
     std::function<std::optional<std::string>(std::string_view domain)> to_a_labels; // may be missing
     std::string tls_library; // for --version --verbose; empty if none
     platform on = platform::posix;
@@ -138,6 +141,11 @@ using outcome = std::variant<configuration, ending>;
 
 // Whether the instance serves or forwards at all. When none does there is "nothing to do" (exit code 0).
 bool has_work(const instance& one);
+
+// The directory of --localedir, absolute; nothing without the option. To be asked first, so that what
+// read_configuration() has to say is translated: mistakes are passed over.
+std::optional<std::string> find_locale_directory(const std::vector<std::string>& words,
+                                                 const surroundings& around);
 
 outcome read_configuration(const std::vector<std::string>& words, const surroundings& around);
 

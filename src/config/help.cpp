@@ -1,5 +1,7 @@
 #include "config/help.hpp"
 
+#include "base/translation.hpp"
+
 #include "config/option_table.hpp"
 
 #include <fmt/format.h>
@@ -18,6 +20,12 @@ std::string headline() {
     return "E-MailRelay V" EMAILRELAY_VERSION "\n";
 }
 
+// Of text in UTF-8: what is not the continuation of a character.
+std::size_t columns_of(std::string_view text) {
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
 // Puts pieces on lines of at most `width` columns with a blank between them, beginning at column `at`;
 // further lines are indented. A piece is never divided.
 class line_filler {
@@ -26,7 +34,8 @@ public:
         : out_(out), at_(at), indent_(indent), width_(width) {}
 
     void put(std::string_view piece) {
-        if (!first_ && at_ + 1 + piece.size() > width_) {
+        const std::size_t size = columns_of(piece);
+        if (!first_ && at_ + 1 + size > width_) {
             out_ += '\n';
             out_.append(indent_, ' ');
             at_ = indent_;
@@ -35,7 +44,7 @@ public:
             ++at_;
         }
         out_ += piece;
-        at_ += piece.size();
+        at_ += size;
         first_ = false;
     }
 
@@ -63,7 +72,8 @@ std::vector<const option*> shown_rows(const vocabulary& known, bool complete) {
 }
 
 void put_usage(std::string& out, const std::vector<const option*>& rows, const usage& of, bool complete) {
-    const std::string begin = fmt::format("{}usage: {}", complete ? "" : "abbreviated ", of.program);
+    const std::string begin = base::tr_format(
+        complete ? base::translatable("usage: {}") : base::translatable("abbreviated usage: {}"), of.program);
     line_filler line(out, 0, 2, of.columns);
     line.put(begin);
     const auto is_bundled = [](const option* row) {
@@ -107,13 +117,13 @@ void put_option(std::string& out, const option& row, const usage& of, bool compl
 }
 
 std::string examples(const surroundings& around) {
-    return fmt::format("To keep what comes in the spool, as a service in the background:\n"
-                       "  {0} --as-server\n"
-                       "To send on all that is in the spool, and then end:\n"
-                       "  {0} --as-client=smtp.example.com:25\n"
-                       "To stand between mail programs and their server:\n"
-                       "  {0} --as-proxy=smtp.example.com:25 --port=587\n",
-                       around.program);
+    return base::tr_format("To keep what comes in the spool, as a service in the background:\n"
+                           "  {0} --as-server\n"
+                           "To send on all that is in the spool, and then end:\n"
+                           "  {0} --as-client=smtp.example.com:25\n"
+                           "To stand between mail programs and their server:\n"
+                           "  {0} --as-proxy=smtp.example.com:25 --port=587\n",
+                           around.program);
 }
 
 } // namespace
@@ -128,13 +138,14 @@ std::string help_text(const vocabulary& known, const usage& of, bool complete) {
         if (new_section)
             out += '\n';
         if (new_section && complete && of.sections)
-            out += fmt::format("{}\n", title(row->in));
+            out += base::tr(title(row->in)) + "\n";
         put_option(out, *row, of, complete);
         previous = row;
     }
     out += '\n';
-    out += complete ? of.remarks
-                    : fmt::format("For complete usage information run \"{} --help --verbose\"\n", of.program);
+    out += complete
+               ? of.remarks
+               : base::tr_format("For complete usage information run \"{} --help --verbose\"\n", of.program);
     if (!complete || !of.remarks.empty())
         out += '\n';
     out += copyright;
@@ -153,7 +164,7 @@ std::string help_text(bool complete, const surroundings& around) {
 
 std::string version_text(bool complete, const surroundings& around) {
     const auto state = [](bool enabled) {
-        return enabled ? "enabled" : "disabled";
+        return enabled ? "enabled" : "disabled"; // scripts look for these words
     };
     const auto built = [&](known_option name) {
         return state(name.row().built == availability::now);

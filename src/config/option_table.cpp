@@ -1,5 +1,7 @@
 #include "config/option_table.hpp"
 
+#include "base/translation.hpp"
+
 #include <fmt/format.h>
 
 namespace config {
@@ -72,17 +74,17 @@ std::string shape(const option& row) {
 }
 
 std::string description(const option& row, bool full) {
-    std::string text(row.text);
+    std::string text = base::tr(row.text);
     if (!row.normally.empty())
-        text += fmt::format(" (default: {})", row.normally);
+        text += base::tr_format(" (default: {})", base::tr(row.normally));
     if (!full)
         return text;
     if (!row.equivalent_to.empty())
-        text += fmt::format(" (equivalent to {})", row.equivalent_to);
+        text += base::tr_format(" (equivalent to {})", row.equivalent_to);
     if (!row.needs.empty())
-        text += fmt::format(" (requires {})", row.needs);
+        text += base::tr_format(" (requires {})", row.needs);
     if (row.built == availability::later)
-        text += " (not available in this build yet)";
+        text += base::tr(" (not available in this build yet)");
     return text;
 }
 

@@ -141,9 +141,9 @@ TEST(option_table, options_that_are_new_have_no_letter) {
         EXPECT_EQ(row.takes == value_kind::one, row.checked_number.has_value()) << row.name;
     }
     EXPECT_EQ(new_names, (std::set<std::string_view>{
-                             "threads", "no-sync", "max-sessions", "max-sessions-per-address",
-                             "max-command-line", "max-recipients", "max-errors", "max-other-errors",
-                             "max-idle-commands", "command-timeout", "min-data-rate"}));
+                             "threads", "check-config", "env", "no-sync", "max-sessions",
+                             "max-sessions-per-address", "max-command-line", "max-recipients", "max-errors",
+                             "max-other-errors", "max-idle-commands", "command-timeout", "min-data-rate"}));
 }
 
 TEST(option_table, names_and_letters_are_unique) {
@@ -176,7 +176,7 @@ TEST(option_table, process_wide_options_are_those_of_the_specification) {
                          "log",      "verbose",   "debug",      "log-time",     "log-address", "log-format",
                          "log-file", "syslog",    "no-syslog",  "close-stderr", "no-daemon",   "pid-file",
                          "user",     "localedir", "tls-config", "show",         "hidden",      "help",
-                         "version",  "test",      "threads"}));
+                         "version",  "test",      "threads",    "check-config", "env"}));
 }
 
 TEST(option_table, windows_options_are_unknown_elsewhere) {

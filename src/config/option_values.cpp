@@ -1,6 +1,7 @@
 #include "config/option_values.hpp"
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,7 +23,7 @@ void check(const option& row, const uses_of_option& uses, std::vector<std::strin
         return use->off;
     };
     if (std::any_of(uses.begin(), uses.end(), is_off) && !std::all_of(uses.begin(), uses.end(), is_off)) {
-        errors.push_back(fmt::format("conflicting values: \"{}\"", uses.front()->long_name()));
+        errors.push_back(base::tr_format("conflicting values: \"{}\"", uses.front()->long_name()));
         return;
     }
     const auto differs = [first = uses.front()](const setting* use) {
@@ -35,7 +36,7 @@ void check(const option& row, const uses_of_option& uses, std::vector<std::strin
     };
     const auto shown = std::find_if(uses.begin(), uses.end(), is_long);
     errors.push_back(
-        fmt::format("duplicate use of \"{}\"", (shown == uses.end() ? uses.front() : *shown)->written()));
+        base::tr_format("duplicate use of \"{}\"", (shown == uses.end() ? uses.front() : *shown)->written()));
 }
 
 } // namespace
@@ -124,7 +125,7 @@ void check_prefixes(const std::vector<setting>& uses, const std::vector<founding
         names.insert(one.name);
     for (const setting& use : uses)
         if (!names.contains(use.prefix))
-            errors.push_back(fmt::format("invalid option: \"{}\"", use.long_name()));
+            errors.push_back(base::tr_format("invalid option: \"{}\"", use.long_name()));
 }
 
 } // namespace

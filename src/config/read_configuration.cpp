@@ -3,6 +3,7 @@
 // warnings.
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 #include "config/building.hpp"
 #include "config/configuration.hpp"
 #include "config/help.hpp"
@@ -24,12 +25,12 @@ ending fail(const surroundings& around, const std::vector<std::string>& texts) {
 }
 
 ending fail_usage(const surroundings& around, std::string_view text) {
-    return {.exit_code = 1, .err = fmt::format("{}: usage error: {}\n", around.program, text)};
+    return {.exit_code = 1, .err = base::tr_format("{}: usage error: {}\n", around.program, text)};
 }
 
 ending with_hint(const surroundings& around, ending end) {
     end.err.append(around.program.size() + 2, ' ');
-    end.err += fmt::format("try \"{} --help --verbose\" for more information\n", around.program);
+    end.err += base::tr_format("try \"{} --help --verbose\" for more information\n", around.program);
     return end;
 }
 
@@ -39,9 +40,9 @@ std::optional<std::string> add_file(const std::string& written, const surroundin
     const std::optional<std::string> text = around.read_file ? around.read_file(path) : std::nullopt;
     const std::string shown = base::printable(written.starts_with("@app") ? path : written);
     if (!text)
-        return fmt::format("error reading configuration file: {}", shown);
+        return base::tr_format("error reading configuration file: {}", shown);
     if (text->find('\0') != text->npos)
-        return fmt::format("invalid character in configuration file: {}", shown);
+        return base::tr_format("invalid character in configuration file: {}", shown);
     given.append(read_file_text(*text, relay_vocabulary(around.on)));
     return std::nullopt;
 }
@@ -53,12 +54,26 @@ bool is_given(const settings& given, known_option name) {
 
 } // namespace
 
+std::optional<std::string> find_locale_directory(const std::vector<std::string>& words,
+                                                 const surroundings& around) {
+    command_line line = read_words(words, relay_vocabulary(around.on));
+    if (!line.rest.empty() && around.read_file)
+        if (const auto text = around.read_file(absolute_path(line.rest.front(), around)))
+            line.given.append(read_file_text(*text, relay_vocabulary(around.on)));
+    for (const setting& use : line.given.uses)
+        if (use.row == &known_option("localedir").row())
+            return use.value->empty() ? around.default_locale_dir : absolute_path(*use.value, around);
+    return std::nullopt;
+}
+
 outcome read_configuration(const std::vector<std::string>& words, const surroundings& around) {
     command_line line = read_words(words, relay_vocabulary(around.on));
     const bool too_many_words = line.rest.size() > 1;
     std::optional<std::string> file_error;
     if (!line.rest.empty())
         file_error = add_file(line.rest.front(), around, line.given);
+    if (is_given(line.given, "env"))
+        line.given.append(read_environment(line.given, relay_vocabulary(around.on), around));
     if (is_given(line.given, "help"))
         return ending{0, help_text(is_given(line.given, "verbose"), around), {}};
 
@@ -76,7 +91,7 @@ outcome read_configuration(const std::vector<std::string>& words, const surround
     if (first.has("version"))
         return ending{0, version_text(first.has("verbose"), around), {}};
     if (too_many_words)
-        return with_hint(around, fail_usage(around, "too many non-option arguments"));
+        return with_hint(around, fail_usage(around, base::tr("too many non-option arguments")));
     for (const named_values& one : parts.instances)
         if (const std::optional<std::string> text = find_usage_error(one.given))
             return fail_usage(around, *text);

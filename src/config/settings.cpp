@@ -1,6 +1,7 @@
 #include "config/settings.hpp"
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 
 #include <fmt/format.h>
 
@@ -51,7 +52,7 @@ void sort_errors(std::vector<std::string>& errors) {
 std::string error_lines(std::string_view program, const std::vector<std::string>& errors) {
     std::string lines;
     for (const std::string& text : errors)
-        lines += fmt::format("{}: error: {}\n", program, text);
+        lines += base::tr_format("{}: error: {}\n", program, text);
     return lines;
 }
 
@@ -74,14 +75,14 @@ void settings::add(setting use) {
     if (must_have_value) {
         if (!use.value) {
             const char* quote = use.by_letter ? "" : "\"";
-            errors.push_back(fmt::format("no value supplied for {0}{1}{0}", quote, use.written()));
+            errors.push_back(base::tr_format("no value supplied for {0}{1}{0}", quote, use.written()));
             return;
         }
     } else if (use.value) {
         const std::optional<bool> answer = yes_or_no(*use.value);
         if (!answer && takes == value_kind::none) {
-            errors.push_back(fmt::format("cannot give a value with \"{}\" ({})", use.long_name(),
-                                         base::printable(*use.value)));
+            errors.push_back(base::tr_format("cannot give a value with \"{}\" ({})", use.long_name(),
+                                             base::printable(*use.value)));
             return;
         }
         if (answer) { // "--syslog=yes" gives no particular facility
@@ -97,7 +98,7 @@ void settings::add_long(std::string_view name, std::optional<std::string> value,
     if (found.row)
         add({.row = found.row, .prefix = std::move(found.prefix), .value = std::move(value)});
     else
-        errors.push_back(fmt::format("invalid option: \"--{}\"", base::printable(name)));
+        errors.push_back(base::tr_format("invalid option: \"{}\"", "--" + base::printable(name)));
 }
 
 } // namespace config

@@ -54,6 +54,13 @@ std::string error_lines(std::string_view program, const std::vector<std::string>
 // The text of a configuration file.
 settings read_file_text(std::string_view text, const vocabulary& known);
 
+// The options that variables of the environment give (--env), of those that `given` does not have:
+// EMAILRELAY_PORT is
+// --port, EMAILRELAY_PORT_FILE names a file that holds its value. They count as given without an instance's
+// name.
+struct surroundings;
+settings read_environment(const settings& given, const vocabulary& known, const surroundings& around);
+
 // A long name, with the name of an instance in front or not: "in-port" is {port, "in"}.
 struct long_name {
     const option* row = nullptr; // null if there is no such option

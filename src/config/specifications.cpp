@@ -1,6 +1,7 @@
 #include "config/specifications.hpp"
 
 #include "base/text.hpp"
+#include "base/translation.hpp"
 
 #include <fmt/format.h>
 
@@ -36,16 +37,16 @@ std::optional<std::string_view> after(std::string_view scheme, std::string_view 
 
 base::result<unsigned> read_filter_number(std::string_view text) {
     if (text.empty())
-        return because("numeric value missing");
+        return because(base::tr("numeric value missing"));
     if (!is_digits(text))
-        return because(fmt::format("invalid numeric value: {}", base::printable(text)));
+        return because(base::tr_format("invalid numeric value: {}", base::printable(text)));
     if (const std::optional<unsigned> number = to_unsigned(text))
         return *number;
-    return because(fmt::format("numeric value too big: {}", text));
+    return because(base::tr_format("numeric value too big: {}", text));
 }
 
 base::error bad_address(std::string_view text) {
-    return because(fmt::format("invalid host:service format: {}", base::printable(text)));
+    return because(base::tr_format("invalid host:service format: {}", base::printable(text)));
 }
 
 base::result<filter_specification> read_filter(std::string_view text, const path_function& absolute) {
@@ -75,7 +76,7 @@ base::result<filter_specification> read_filter(std::string_view text, const path
     }
     const std::string_view path = after("file:", text).value_or(text);
     if (path.empty())
-        return because("empty file path");
+        return because(base::tr("empty file path"));
     return filter_specification{program, absolute(path)};
 }
 
@@ -112,7 +113,7 @@ base::result<verifier_specification> read_account(std::string_view parameters) {
         if (!is_digits(part.substr(0, 1)))
             read_account_flag(part, found);
         else if (!read_account_range(part, found))
-            return because(fmt::format("invalid account range: {}", base::printable(part)));
+            return because(base::tr_format("invalid account range: {}", base::printable(part)));
     }
     return found;
 }
@@ -138,7 +139,7 @@ base::result<verifier_specification> read_verifier(std::string_view value, const
     if (const auto rest = after("exit:", value)) {
         const std::optional<unsigned> code = to_unsigned(*rest);
         if (!code)
-            return because(fmt::format("not a numeric exit code: {}", base::printable(*rest)));
+            return because(base::tr_format("not a numeric exit code: {}", base::printable(*rest)));
         return verifier_specification{.what = exit, .exit_code = *code};
     }
     if (const auto rest = after("net:", value)) {
@@ -148,7 +149,7 @@ base::result<verifier_specification> read_verifier(std::string_view value, const
     }
     const std::string_view path = after("file:", value).value_or(value);
     if (path.empty())
-        return because("empty file path");
+        return because(base::tr("empty file path"));
     return verifier_specification{.what = program, .value = absolute(path)};
 }
 
@@ -202,14 +203,14 @@ private:
         if (!failure && at < fields_.size())
             failure = read_server(fields_[at++]);
         if (!failure && at < fields_.size())
-            failure = "unused fields";
+            failure = base::tr("unused fields");
         return failure;
     }
 
     // address,timeout,threshold,domain[,domain...]
     std::optional<std::string> read_old_order() {
         if (fields_.size() < 4)
-            return "not enough comma-sparated fields"; // as users know it
+            return base::tr("not enough comma-sparated fields"); // as users know it
         std::optional<std::string> failure = read_server(fields_[0]);
         if (!failure)
             failure = read_timeout(fields_[1]);
@@ -242,13 +243,13 @@ private:
 
     std::optional<std::string> read_server(std::string_view text) {
         if (!text.empty() && !is_dns_address(text))
-            return fmt::format("address error: invalid network address: {}", base::printable(text));
+            return base::tr_format("address error: invalid network address: {}", base::printable(text));
         found_.server = text;
         return std::nullopt;
     }
 
     static std::optional<std::string> not_a_number(std::string_view text) {
-        return fmt::format("string conversion error: {}", base::printable(text));
+        return base::tr_format("string conversion error: {}", base::printable(text));
     }
 
     std::vector<std::string> fields_;

@@ -170,7 +170,7 @@ TEST(availability, what_is_not_built_is_refused_in_the_order_of_the_table) {
     EXPECT_EQ(ending_of({"--filter=/x"}).exit_code, 1);
     EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-filter=/x", "--in-filter=/x"}).err,
               unavailable({"--filter"}));
-    EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-localedir=/x"}).err, "started")
+    EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-tls-config=x"}).err, "started")
         << "process-wide options of a second instance are ignored";
 }
 
@@ -207,7 +207,6 @@ TEST(availability, the_list) {
                             "client-tls-verify-name",
                             "client-tls-server-name",
                             "tls-config",
-                            "localedir",
                             "hidden",
                             "show"}));
 }

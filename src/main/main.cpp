@@ -1,9 +1,11 @@
 // emailrelay: from the words of the command line to a running program or a printed answer.
+#include "main/check_configuration.hpp"
 #include "main/program.hpp"
 
 #include "config/configuration.hpp"
 #include "mail/idn.hpp"
 #include "os/process.hpp"
+#include "os/translations.hpp"
 
 #include <cstdio>
 #include <exception>
@@ -38,7 +40,9 @@ config::surroundings find_surroundings() {
     around.to_a_labels = [](std::string_view domain) {
         return mail::to_a_labels(domain);
     };
+    around.variable = os::environment_variable;
     around.default_spool_dir = EMAILRELAY_SPOOL_DIR;
+    around.default_locale_dir = EMAILRELAY_LOCALE_DIR;
     return around;
 }
 
@@ -47,13 +51,18 @@ config::surroundings find_surroundings() {
 int main(int argc, char** argv) {
     try {
         std::vector<std::string> words(argv + 1, argv + argc);
-        config::outcome outcome = config::read_configuration(words, find_surroundings());
+        const config::surroundings around = find_surroundings();
+        if (const auto directory = config::find_locale_directory(words, around))
+            os::use_translations(*directory);
+        config::outcome outcome = config::read_configuration(words, around);
         if (auto* end = std::get_if<config::ending>(&outcome)) {
             std::fputs(end->out.c_str(), stdout);
             std::fputs(end->err.c_str(), stderr);
             return end->exit_code;
         }
-        return run_program(std::get<config::configuration>(outcome));
+        const auto& configuration = std::get<config::configuration>(outcome);
+        return configuration.whole.check_only ? check_configuration(configuration)
+                                              : run_program(configuration);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "emailrelay: error: %s\n", e.what());
         return 1;

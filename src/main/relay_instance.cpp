@@ -66,13 +66,19 @@ bool relay_instance::takes_activation_sockets() const {
     return config_.serve_smtp && addresses_for(config_, config::interface_item::service::smtp).empty();
 }
 
-base::result<void> relay_instance::prepare(net::worker_group& workers) {
+base::result<void> relay_instance::configure() {
     if (!config_.forward_to.empty()) {
         auto settings = forwarder_settings();
         if (settings.has_error())
             return settings.error();
         forwarding_ = std::move(*settings);
     }
+    return {};
+}
+
+base::result<void> relay_instance::prepare(net::worker_group& workers) {
+    if (auto configured = configure(); configured.has_error())
+        return configured.error();
     return bind(workers);
 }
 

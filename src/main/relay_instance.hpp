@@ -40,8 +40,10 @@ public:
     bool takes_activation_sockets() const;
     void use_activation_sockets(std::vector<int> sockets) { activation_sockets_ = std::move(sockets); }
 
-    // Checks what is configured and opens what can fail: spool directory, listening sockets, forwarding
-    // address.
+    // Builds what the configuration describes and checks the files that it names; opens no socket and changes
+    // nothing. Enough for --check-config, and the first step of prepare().
+    base::result<void> configure();
+    // The same, and opens what can fail: listening sockets.
     base::result<void> prepare(net::worker_group& workers);
     // Opens the spool, with recovery; threads exist from here on.
     base::result<void> open_spool();

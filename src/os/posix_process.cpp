@@ -208,6 +208,15 @@ file_kind look_at(const std::string& path) {
     return S_ISDIR(found.st_mode) ? file_kind::directory : file_kind::file;
 }
 
+std::optional<std::string> environment_variable(const std::string& name) {
+    const char* value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+bool may_write_to(const std::string& directory) {
+    return ::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 std::string host_name() {
     char name[256] = "";
     if (::gethostname(name, sizeof name - 1) != 0)

@@ -4,6 +4,7 @@
 
 #include "base/result.hpp"
 
+#include <optional>
 #include <string>
 
 namespace os {
@@ -69,6 +70,12 @@ std::string current_directory();
 base::result<std::string> read_file(const std::string& path);
 enum class file_kind { missing, file, directory };
 file_kind look_at(const std::string& path);
+
+// Nothing if it is not set.
+std::optional<std::string> environment_variable(const std::string& name);
+
+// Whether the process may write to the directory as it is now.
+bool may_write_to(const std::string& directory);
 
 // Node name, and the canonical name found by resolving it, empty if there is none [blocks].
 std::string host_name();

@@ -1,6 +1,6 @@
 // emailrelay-reference: prints what is made from the option table.
 //
-//     emailrelay-reference markdown | bash | zsh | fish | manual <template>
+//     emailrelay-reference markdown | bash | zsh | fish | texts | manual <template>
 //
 // A template is a page in mdoc(7), in which the lines @options@ and @file-options@ are replaced.
 #include "reference/pages.hpp"
@@ -16,7 +16,8 @@
 namespace {
 
 int usage() {
-    std::fputs("usage: emailrelay-reference markdown | bash | zsh | fish | manual <template>\n", stderr);
+    std::fputs("usage: emailrelay-reference markdown | bash | zsh | fish | texts | manual <template>\n",
+               stderr);
     return 2;
 }
 
@@ -55,6 +56,8 @@ int main(int argc, char** argv) {
         return print(reference::bash_completion("emailrelay", rows)) ? 0 : 1;
     if (what == "zsh")
         return print(reference::zsh_completion("emailrelay", rows)) ? 0 : 1;
+    if (what == "texts")
+        return print(reference::texts(rows)) ? 0 : 1;
     if (what == "fish")
         return print(reference::fish_completion("emailrelay", rows)) ? 0 : 1;
     return usage();

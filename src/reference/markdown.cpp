@@ -1,4 +1,4 @@
-// docs/reference.md.
+// docs/reference.md, and the texts for translators.
 #include "reference/pages.hpp"
 
 #include <fmt/format.h>
@@ -52,6 +52,25 @@ std::string markdown(std::span<const config::option> rows) {
         out += fmt::format("| {}`{}` | {}.{} |\n", letter, config::shape(*row), escaped(row->text),
                            remarks(*row));
         previous = row;
+    }
+    return out;
+}
+
+std::string texts(std::span<const config::option> rows) {
+    std::string out;
+    const auto put = [&](std::string_view text) {
+        std::string literal;
+        for (char c : text)
+            literal += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+        if (!text.empty())
+            out += fmt::format("tr(\"{}\");\n", literal);
+    };
+    for (const config::option* row : shown(rows)) {
+        put(config::title(row->in));
+        put(row->text);
+        // Numbers and names are the same everywhere.
+        if (row->normally.find(' ') != row->normally.npos)
+            put(row->normally);
     }
     return out;
 }

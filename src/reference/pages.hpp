@@ -25,6 +25,9 @@ std::string manual_file_options(std::span<const config::option> rows);
 
 std::string markdown(std::span<const config::option> rows);
 
+// The texts of the table that are shown translated, as calls that xgettext(1) understands.
+std::string texts(std::span<const config::option> rows);
+
 // `program` takes these options, then the name of a file.
 std::string bash_completion(std::string_view program, std::span<const config::option> rows);
 std::string zsh_completion(std::string_view program, std::span<const config::option> rows);

@@ -1,0 +1,196 @@
+#include "main/check_configuration.hpp"
+
+#include "main/relay_instance.hpp"
+
+#include "base/text.hpp"
+#include "base/translation.hpp"
+#include "config/specifications.hpp"
+#include "net/interface_listeners.hpp"
+#include "os/filesystem.hpp"
+#include "os/identity.hpp"
+#include "os/process.hpp"
+#include "os/worker_pool.hpp"
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+using base::tr;
+using base::tr_format;
+
+namespace {
+
+// A relay that is only asked whether it could be made says nothing.
+class silent_log : public base::log_sink {
+public:
+    bool wants(base::severity, base::detail) const noexcept override { return false; }
+    void write(base::severity, const base::log_context&, std::string_view) override {}
+};
+
+std::string parent_of(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == 0 || slash == path.npos ? "/" : path.substr(0, slash);
+}
+
+class configuration_check {
+public:
+    explicit configuration_check(const config::configuration& c)
+        : config_(c), files_(os::make_filesystem()) {}
+
+    int run() {
+        if (auto adopted = os::adopt_user(config_.whole.user); adopted.has_error())
+            errors_.push_back(adopted.error().message());
+        check_process();
+        for (const config::instance& one : config_.instances)
+            check_instance(one);
+        for (const std::string& text : config_.warnings)
+            std::fputs(tr_format("emailrelay: warning: {}\n", text).c_str(), stderr);
+        for (const std::string& text : errors_)
+            std::fputs(tr_format("emailrelay: error: {}\n", text).c_str(), stderr);
+        if (!errors_.empty())
+            return 1;
+        describe_process();
+        for (const config::instance& one : config_.instances)
+            describe_instance(one);
+        std::fputs(out_.c_str(), stdout);
+        return 0;
+    }
+
+private:
+    void check_process() {
+        const config::process& whole = config_.whole;
+        // The pid file's directory is made if need be, but not those above it.
+        if (!whole.pid_file.empty() &&
+            os::look_at(parent_of(parent_of(whole.pid_file))) != os::file_kind::directory)
+            errors_.push_back(
+                tr_format("no directory for the pid file: {}", base::printable(whole.pid_file)));
+        if (!whole.log_file.empty() && os::look_at(parent_of(whole.log_file)) != os::file_kind::directory)
+            errors_.push_back(
+                tr_format("no directory for the log file: {}", base::printable(whole.log_file)));
+    }
+
+    void check_instance(const config::instance& one) {
+        check_spool(one.spool_dir);
+        if (one.serve_smtp && base::to_number(one.port).value_or(0) > 65535)
+            errors_.push_back(tr("address error: port number too big"));
+        for (const config::interface_item& item : one.interfaces)
+            check_interface(item.address);
+        // What the parts of the relay find themselves: addresses, certificates, secrets, filters.
+        os::worker_pool nobody("check", 1, [] {});
+        relay_instance relay(one, *files_, nobody, std::make_shared<std::atomic<bool>>(false),
+                             base::logger(log_));
+        if (auto configured = relay.configure(); configured.has_error())
+            errors_.push_back(configured.error().message());
+        nobody.stop();
+    }
+
+    void check_spool(const std::string& directory) {
+        switch (os::look_at(directory)) {
+        case os::file_kind::missing:
+            errors_.push_back(tr_format("invalid spool directory: {}: no such file or directory",
+                                        base::printable(directory)));
+            break;
+        case os::file_kind::file:
+            errors_.push_back(
+                tr_format("invalid spool directory: {}: not a directory", base::printable(directory)));
+            break;
+        case os::file_kind::directory:
+            // Threads that work on files regain root.
+            if (!os::has_given_up_root() && !os::may_write_to(directory))
+                errors_.push_back(
+                    tr_format("invalid spool directory: {}: permission denied", base::printable(directory)));
+            break;
+        }
+    }
+
+    void check_interface(const std::string& address) {
+        const bool is_descriptor =
+            address.starts_with("fd#") && base::to_number(std::string_view(address).substr(3)).has_value();
+        const bool good = address.starts_with('/') || is_descriptor || config::is_ip_address(address) ||
+                          net::is_interface_name(address);
+        if (!good)
+            errors_.push_back(tr_format("invalid address or interface name: {}", base::printable(address)));
+    }
+
+    void say(const std::string& text) { out_ += text + "\n"; }
+
+    void describe_process() {
+        const config::process& whole = config_.whole;
+        say(tr("The configuration is correct."));
+        bool has_work = false;
+        for (const config::instance& one : config_.instances)
+            has_work = has_work || config::has_work(one);
+        if (!has_work)
+            say(tr("There would be nothing to do."));
+        else if (whole.daemon)
+            say(tr("It would run in the background."));
+        else
+            say(tr("It would run in the foreground."));
+        if (os::has_given_up_root())
+            say(tr_format("Root would be given up for the user {}.", whole.user));
+        if (!whole.log)
+            say(tr("Nothing would be logged."));
+        else if (!whole.log_file.empty())
+            say(tr_format("Log file: {}", whole.log_file));
+        if (whole.use_syslog)
+            say(tr_format("Log to syslog: {}", whole.syslog_facility));
+        if (!whole.pid_file.empty())
+            say(tr_format("Pid file: {}", whole.pid_file));
+    }
+
+    void describe_instance(const config::instance& one) {
+        say("");
+        if (!one.name.empty())
+            say(tr_format("Relay {}", one.name));
+        say(tr_format("Spool: {}", one.spool_dir));
+        if (one.serve_smtp)
+            say(tr_format("SMTP server: {}", addresses(one)));
+        else
+            say(tr("No SMTP server"));
+        if (one.serve_smtp)
+            say(one.remote_clients ? tr("Clients: any address") : tr("Clients: local addresses"));
+        if (!one.forward_to.empty())
+            describe_forwarding(one);
+    }
+
+    static std::string addresses(const config::instance& one) {
+        using enum config::interface_item::service;
+        std::string list;
+        for (const config::interface_item& item : one.interfaces) {
+            if (item.what != all && item.what != smtp)
+                continue;
+            const bool has_port = !item.address.starts_with('/') && !item.address.starts_with("fd#");
+            list += (list.empty() ? "" : ", ") + item.address;
+            if (has_port)
+                list += tr_format(" port {}", one.port);
+        }
+        return list.empty() ? tr_format("all addresses, port {}", one.port) : list;
+    }
+
+    void describe_forwarding(const config::instance& one) {
+        say(tr_format("Forwarding to: {}", one.forward_to));
+        if (one.forward_at_start)
+            say(tr("Forwarding at the start"));
+        if (one.forward_on_disconnect)
+            say(tr("Forwarding when a client has disconnected"));
+        if (one.immediate)
+            say(tr("Forwarding while the client waits"));
+        if (one.poll_milliseconds != 0)
+            say(tr_format("Forwarding every {} ms", one.poll_milliseconds));
+    }
+
+    const config::configuration& config_;
+    std::unique_ptr<os::filesystem> files_;
+    silent_log log_;
+    std::vector<std::string> errors_;
+    std::string out_;
+};
+
+} // namespace
+
+int check_configuration(const config::configuration& configuration) {
+    return configuration_check(configuration).run();
+}
