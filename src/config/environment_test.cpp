@@ -117,6 +117,7 @@ TEST(locale_directory, is_found_before_anything_else_is_judged) {
     EXPECT_EQ(find_locale_directory({"--port=25"}, world()), std::nullopt);
     EXPECT_EQ(find_locale_directory({"--localedir"}, world()), std::nullopt);
     EXPECT_EQ(find_locale_directory({"file"}, world("localedir /y\n")), "/y");
+    EXPECT_EQ(find_locale_directory({"--env"}, world_with({{"EMAILRELAY_LOCALEDIR", "/z"}})), "/z");
 }
 
 } // namespace

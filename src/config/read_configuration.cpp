@@ -60,6 +60,8 @@ std::optional<std::string> find_locale_directory(const std::vector<std::string>&
     if (!line.rest.empty() && around.read_file)
         if (const auto text = around.read_file(absolute_path(line.rest.front(), around)))
             line.given.append(read_file_text(*text, relay_vocabulary(around.on)));
+    if (is_given(line.given, "env"))
+        line.given.append(read_environment(line.given, relay_vocabulary(around.on), around));
     for (const setting& use : line.given.uses)
         if (use.row == &known_option("localedir").row())
             return use.value->empty() ? around.default_locale_dir : absolute_path(*use.value, around);
