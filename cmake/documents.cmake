@@ -27,7 +27,12 @@ endforeach()
 add_custom_target(documents ALL DEPENDS ${made_files})
 
 foreach(page ${pages})
+  # The page of a program is installed with the program.
+  cmake_path(GET page STEM LAST_ONLY name)
   cmake_path(GET page EXTENSION LAST_ONLY section)
+  if(name MATCHES "^emailrelay-" AND NOT section STREQUAL ".5" AND NOT TARGET ${name})
+    continue()
+  endif()
   string(SUBSTRING ${section} 1 -1 section)
   install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
