@@ -15,10 +15,10 @@ class SocksServer:
     """Takes one request after the other and says what it is told: bytes, or Drop or Stall. `relay_to`: a port to which
     what follows is passed on."""
 
-    def __init__(self, bench, answer, relay_to=None, pieces=False):
+    def __init__(self, bench, answer, relay_to=None, pieces=False, port=0):
         self.answer, self.relay_to, self.pieces = answer, relay_to, pieces
         self.requests = []
-        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.listener = socket.create_server(('127.0.0.1', port))
         self.address = f'127.0.0.1:{self.listener.getsockname()[1]}'
         self.kept = []
         threading.Thread(target=self._serve, daemon=True).start()
