@@ -1,6 +1,7 @@
 """What `make install` puts where, and that it runs from there (docs/install.md)."""
 import grp
 import os
+import re
 import shutil
 import stat
 
@@ -176,3 +177,12 @@ def test_scripts_are_clean(t):
     root = installed(t)
     need('shellcheck')
     t.run(['shellcheck', '-s', 'sh', '-e', 'SC1090,SC1091', root / 'usr/local/libexec/emailrelay/init/emailrelay'])
+
+
+def test_the_package_knows_what_it_is_built_with(t):
+    """debian/control names each library that scripts/install-deps --build does."""
+    top = harness.here.parent.parent
+    wanted = set(re.search(r'^build=\((.*?)\)', (top / 'scripts/install-deps').read_text(), re.S | re.M).group(1).split())
+    control = (top / 'debian/control').read_text().split('\n\n')[0]
+    named = set(re.findall(r'[a-z][a-z0-9.+-]+-dev', control))
+    equal({name for name in wanted if name.endswith('-dev')} - {'libgtest-dev', 'libgmock-dev'}, named)
