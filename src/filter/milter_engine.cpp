@@ -106,6 +106,11 @@ std::string without_brackets(std::string_view address) {
     return std::string(address);
 }
 
+bool has_controls(std::string_view text) {
+    return std::any_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
+}
+
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -464,9 +469,12 @@ bool milter_engine::note_edit(const packet& reply) {
         return true;
     };
     const auto address = [&](kind what, std::uint32_t right, std::size_t most_strings) {
-        if (!allowed(right) || s.size() > most_strings)
+        std::string plain = without_brackets(s[0]);
+        bool empty_is_good = what == kind::change_sender;
+        if (!allowed(right) || s.size() > most_strings || has_controls(plain) ||
+            (plain.empty() && !empty_is_good))
             return false;
-        outcome_.edits.push_back({what, 0, without_brackets(s[0]), {}});
+        outcome_.edits.push_back({what, 0, std::move(plain), {}});
         return true;
     };
     switch (reply.command) {
