@@ -52,7 +52,7 @@ def words_of(command):
 def private_world(t):
     harness.private_network()
     harness.private_mounts()
-    for address in ('192.0.2.1/24', '192.0.2.25/24'):
+    for address in ('192.168.1.1/24', '192.0.2.25/24'):
         t.run([harness.find('ip'), 'addr', 'add', address, 'dev', 'lo'])
     harness.mount_over(t.file('hosts', '127.0.0.1 localhost\n192.0.2.25 smtp.example.com smtp.example.net\n'), '/etc/hosts')
     harness.mount_over(t.file('resolv.conf', 'nameserver 127.0.0.1\n'), '/etc/resolv.conf')
