@@ -15,6 +15,7 @@ struct calendar {
 
 // Local time now. Thread-safe.
 calendar local_now();
+calendar local_time(std::int64_t seconds); // since 1970, UTC
 
 // "YYYYMMDD.HHMMSS.mmm", as in the log.
 std::string log_timestamp(const calendar& t);

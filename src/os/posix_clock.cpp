@@ -6,11 +6,11 @@
 
 namespace os {
 
-calendar local_now() {
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
+namespace {
+
+calendar local_time_of(const timespec& when) {
     tm local{};
-    localtime_r(&now.tv_sec, &local);
+    localtime_r(&when.tv_sec, &local);
     return {.year = local.tm_year + 1900,
             .month = local.tm_mon + 1,
             .day = local.tm_mday,
@@ -19,7 +19,19 @@ calendar local_now() {
             .second = local.tm_sec,
             .weekday = local.tm_wday,
             .utc_offset = static_cast<int>(local.tm_gmtoff / 60),
-            .millisecond = static_cast<int>(now.tv_nsec / 1'000'000)};
+            .millisecond = static_cast<int>(when.tv_nsec / 1'000'000)};
+}
+
+} // namespace
+
+calendar local_now() {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return local_time_of(now);
+}
+
+calendar local_time(std::int64_t seconds) {
+    return local_time_of({.tv_sec = static_cast<std::time_t>(seconds), .tv_nsec = 0});
 }
 
 std::string log_timestamp(const calendar& t) {

@@ -10,18 +10,14 @@
 
 namespace submit {
 
-namespace {
-
-std::string with_a_labels(std::string mailbox) {
-    const std::size_t at = mailbox.rfind('@');
-    if (at == mailbox.npos)
-        return mailbox;
-    if (const auto domain = mail::to_a_labels(std::string_view(mailbox).substr(at + 1)))
-        mailbox.replace(at + 1, mailbox.npos, *domain);
-    return mailbox;
+std::string with_a_labels(std::string address) {
+    const std::size_t at = address.rfind('@');
+    if (at == address.npos || address.ends_with('"')) // a quoted local part alone
+        return address;
+    if (const auto domain = mail::to_a_labels(std::string_view(address).substr(at + 1)))
+        address.replace(at + 1, address.npos, *domain);
+    return address;
 }
-
-} // namespace
 
 std::string message_id_line(const stamp& s, std::string_view domain) {
     return fmt::format("Message-ID: <{}.{}.{}@{}>\r\n", s.seconds, s.microseconds, s.process, domain);

@@ -26,6 +26,9 @@ std::string message_id_line(const stamp& s, std::string_view domain);
 // "To: a@b,c@d", with line end; folded only where it would exceed what RFC 5322 section 2.1.1 allows.
 std::string to_line(const std::vector<std::string>& addresses);
 
+// The address with an internationalised domain encoded.
+std::string with_a_labels(std::string address);
+
 // The mailboxes of all fields of that name, domains as A-labels. Error: "rfc-5322/6532 parsing error: invalid
 // address-list: line N".
 base::result<std::vector<std::string>> mailboxes_of(const mail::header_section& header,
