@@ -27,9 +27,15 @@ endforeach()
 if(TARGET emailrelay-filter-copy)
   install(TARGETS emailrelay-filter-copy RUNTIME DESTINATION ${libexec})
 endif()
-if(TARGET emailrelay-resubmit)
-  install(TARGETS emailrelay-resubmit RUNTIME DESTINATION ${libexec})
-endif()
+
+# Scripts: one among the programs, the others as examples.
+configure_file(${packaging}/emailrelay-resubmit.in ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/emailrelay-resubmit @ONLY
+               FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/emailrelay-resubmit DESTINATION ${libexec})
+install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/emailrelay-resubmit DESTINATION ${libexec}/examples
+        RENAME emailrelay-resubmit.sh)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/ DESTINATION ${libexec}/examples USE_SOURCE_PERMISSIONS
+        PATTERN __pycache__ EXCLUDE)
 
 # Files with the directories of this installation in them.
 foreach(file emailrelay.conf emailrelay.default emailrelay.init systemd/emailrelay.service systemd/emailrelay.sysusers

@@ -28,6 +28,7 @@ constexpr int message_abandoned = 100; // what a filter says of a message that i
 
 constexpr config::option table[] = {
     {.name = "help", .letter = 'h', .text = "show this and end"},
+    {.name = "version", .letter = 'V', .text = "show the version and end"},
     {.name = "verbose", .letter = 'v', .text = "say what is copied; with --help show all"},
     {.name = "spool-dir",
      .letter = 'd',
@@ -121,13 +122,19 @@ int copy_all(const std::string& directory, bool verbose) {
 
 int run(const std::vector<std::string>& words) {
     const auto line = config::read_tool_options<table>(words);
+    if (line.errors.empty() && line.given.has("version") && !line.given.has("help")) {
+        std::fputs(EMAILRELAY_VERSION "\n", stdout);
+        return 0;
+    }
+    // A filter is given the envelope file as well.
+    const std::size_t most_words = line.given.has("spool-dir") ? 0 : 2;
     const bool usable =
-        line.errors.empty() && (line.given.has("spool-dir") ? line.words.empty() : line.words.size() == 1);
+        line.errors.empty() && line.words.size() <= most_words && (most_words == 0 || !line.words.empty());
     if (line.given.has("help") || !usable) {
         std::fputs(config::error_lines(program, line.errors).c_str(), stderr);
         const std::string help = config::help_text(config::vocabulary{.rows = table},
                                                    {.program = std::string(program),
-                                                    .words = {"[<content-file>]"},
+                                                    .words = {"[<content-file>", "[<envelope-file>]]"},
                                                     .columns = os::terminal_columns()},
                                                    true);
         std::fputs(help.c_str(), line.given.has("help") ? stdout : stderr);

@@ -33,8 +33,9 @@ def prepare(t, name):
         os.chmod(folder / spool, 0o777)
     (folder / 'emailrelay.conf').write_text('spool-dir spool\ninterface 127.0.0.1\nlog\n')
     (folder / 'bin').mkdir(exist_ok=True)
-    if not (folder / 'bin/emailrelay').exists():
-        (folder / 'bin/emailrelay').symlink_to(t.program)
+    for program in harness.bin_dir.glob('emailrelay*'):
+        if not (folder / 'bin' / program.name).exists():
+            (folder / 'bin' / program.name).symlink_to(program)
     return folder
 
 

@@ -64,7 +64,7 @@ def test_layout(t):
     for path in root.rglob('*'):
         if path.is_file() and 'share/doc' not in str(path) and path.parent.name != 'sbin':
             with t.row(f'{path}: a place that was not filled in'):
-                assert '@CMAKE' not in path.read_text() and '@EMAILRELAY' not in path.read_text()
+                assert b'@CMAKE' not in path.read_bytes() and b'@EMAILRELAY' not in path.read_bytes()
 
 
 def test_configuration_is_left_alone(t):
