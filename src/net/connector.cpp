@@ -150,8 +150,10 @@ awaitable<base::result<stream>> connector::connect(target to, std::chrono::secon
         auto socket = std::make_shared<generic_socket>(self->home.context());
         boost::system::error_code code;
         socket->open(next.where.protocol(), code);
-        if (code)
-            co_return cannot_connect(next.shown, base::to_lower(code.message()));
+        if (code) { // a machine without IPv6, say
+            last = cannot_connect(next.shown, base::to_lower(code.message()));
+            continue;
+        }
         if (self->from && to.path.empty()) {
             code = bind_to(*socket, *self->from);
             if (code)
