@@ -141,8 +141,14 @@ net::awaitable<run_outcome> forwarder::run(run_reason why) {
 }
 
 net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
-    // Frequent polling is not worth a line each time.
-    bool quiet = why == run_reason::poll && settings_.poll <= seconds(60);
+    // Frequent polling is not worth a line each time, unless everything is asked for.
+    bool frequent = why == run_reason::poll && settings_.poll <= seconds(60);
+    auto say = [&](std::string_view text) {
+        if (frequent)
+            log_.extra("forwarding: {}", text);
+        else
+            log_.verbose("forwarding: {}", text);
+    };
     auto list = [this] {
         return store_.ready();
     };
@@ -151,11 +157,9 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
         log_.warning("forwarding: {}", ids.error().message());
         co_return run_outcome{false, ids.error().message()};
     }
-    if (!quiet)
-        log_.verbose("forwarding: [{}]", text_of(why));
+    say(fmt::format("[{}]", text_of(why)));
     if (ids->empty()) {
-        if (!quiet)
-            log_.verbose("forwarding: no messages to send");
+        say("no messages to send");
         co_return run_outcome{true, {}};
     }
     unconnectable_.clear();
