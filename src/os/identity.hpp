@@ -1,9 +1,10 @@
 // Who the process is (spec/process-and-logging.md section 4, spec/spool.md section 7, design.md section 5).
 //
-// Started as root with --user=U: the effective ids become U's, supplementary groups go, root stays as the
-// real uid. That is done once, before there are threads. From then on privilege is a matter of single
-// threads: file threads work with root's file-system uid (files become root:<group of U>), network threads
-// never do.
+// Started as root with --user=U: the ids become U's, supplementary groups go, root stays as the real uid
+// alone. Started by somebody else as a set-uid or set-gid program: the effective ids become the real ones,
+// and what the program file gave stays as the saved ones. That is done once, before there are threads. From
+// then on privilege is a matter of single threads: file threads work with the file-system ids of root (files
+// become root:<group of U>) or of the program file, network threads never do.
 #pragma once
 
 #include "base/result.hpp"
@@ -12,15 +13,15 @@
 
 namespace os {
 
-// Adopts `user` when the effective uid is 0 and user is not "root"; else does nothing. Before any thread
-// exists. Error: "no such user: X".
+// Adopts `user` when the real uid is 0 and user is not "root"; gives up what a set-uid or set-gid program has
+// when it is another. Before any thread exists. Error: "no such user: X".
 base::result<void> adopt_user(const std::string& user);
 
 // True if the process was started as root and has given that up.
 bool has_given_up_root();
 
-// Regains root for one scope on this thread alone: for binding sockets, pid file, log file, secrets. Not
-// nestable across threads; harmless when there is nothing to regain.
+// Regains root, or the ids of the program file, for one scope on this thread alone: for binding sockets, pid
+// file, log file, secrets. Not nestable across threads; harmless when there is nothing to regain.
 class root_scope {
 public:
     root_scope();
@@ -32,7 +33,8 @@ private:
     bool active_ = false;
 };
 
-// For a thread that only works on spool files: its own umask 007 and root's file-system uid if there is one.
+// For a thread that only works on files of the spool and the log: its own umask 007, and the file-system ids
+// that go with privilege, if there are any.
 void prepare_file_thread();
 
 } // namespace os

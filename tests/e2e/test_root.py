@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 import re
+import shutil
 import signal
 import stat
 import threading
@@ -89,7 +90,7 @@ def test_ids_under_load(t):
     for name, uids, gids, groups in sorted(seen):
         with t.row(f'{name} {uids} {gids} [{groups}]'):
             equal(groups, '', 'supplementary groups')
-            equal((gids[1], gids[3]), (daemon.pw_gid,) * 2, 'effective and file-system gid')
+            equal(gids, (daemon.pw_gid,) * 4, 'gids')
             equal(uids[0], 0, 'real uid')
             equal((uids[1], uids[2]), (daemon.pw_uid,) * 2, 'effective and saved uid')
             if name == 'main' or name.startswith('net'):
@@ -259,3 +260,46 @@ def test_client_mode(t):
         fail(str(spool.names()))
     client.signal(signal.SIGTERM)
     equal(client.wait(), -signal.SIGTERM)
+
+
+def test_set_uid_and_set_gid(t):
+    """Installed set-uid or set-gid and started by somebody else: his ids, but the program's where files and sockets are opened."""
+    harness.need_root('owners of files')
+    need('setpriv')
+    if os.statvfs(t.dir).f_flag & os.ST_NOSUID:
+        raise harness.Skip(f'{t.dir} is mounted nosuid')
+    nobody, games, man = (pwd.getpwnam(name) for name in ('nobody', 'games', 'man'))
+    for name, mode, uids, gids in [
+            ('set-gid', 0o2755, (man.pw_uid,) * 3, (man.pw_gid, man.pw_gid, games.pw_gid)),
+            ('set-uid', 0o4755, (man.pw_uid, man.pw_uid, nobody.pw_uid), (man.pw_gid,) * 3),
+            ('both', 0o6755, (man.pw_uid, man.pw_uid, nobody.pw_uid), (man.pw_gid, man.pw_gid, games.pw_gid))]:
+        with t.row(name):
+            program = t.folder(name, 0o755) / 'emailrelay'
+            shutil.copy(t.program, program)
+            os.chown(program, nobody.pw_uid, games.pw_gid)
+            os.chmod(program, mode)
+            private = t.folder(f'{name}-private')
+            spool = harness.Spool(t.folder(f'{name}-spool'))
+            for path in (private, spool.path):  # for whom the program is installed, and nobody else
+                os.chown(path, uids[2] if mode & 0o4000 else 0, gids[2])
+                os.chmod(path, 0o2770)
+            relay = harness.Relay(t, [find('setpriv'), f'--reuid={man.pw_uid}', f'--regid={man.pw_gid}', '--clear-groups', program,
+                                      '--no-daemon', '--log', '--no-syslog', '--threads=2', f'--spool-dir={spool.path}',
+                                      f'--interface={private}/smtp.sock', f'--pid-file={private}/pid', f'--log-file={private}/log',
+                                      f'--domain={harness.domain}'], name=name)
+            harness.until(lambda: (private / 'log').exists() and 'smtp server on' in (private / 'log').read_text(), 'listening')
+            for fields in threads(relay.pid).values():
+                kind = fields['Name'].strip()
+                files = kind not in ('emailrelay', 'net1')
+                equal(ids(fields, 'Uid'), (*uids, uids[2] if files else uids[1]), kind)
+                equal(ids(fields, 'Gid'), (*gids, gids[2] if files else gids[1]), kind)
+            with harness.Wire.unix(private / 'smtp.sock') as wire:
+                wire.expect('220 .*')
+                wire.ask('EHLO x', 250)
+                equal(wire.submit(b'x\r\n')[0], 250)
+            group = grp.getgrgid(gids[2]).gr_name
+            owner = pwd.getpwuid(uids[2]).pw_name
+            for path in [private / 'log', *(spool.path / name for name in spool.names() if not name.startswith('.'))]:
+                equal(who(path), (owner, group, oct(0o660)))
+            relay.terminate()
+            equal(sorted(os.listdir(private)), ['log'])
