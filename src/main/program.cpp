@@ -123,7 +123,22 @@ private:
                                   [](const auto& i) { return i->takes_activation_sockets(); });
         if (taker != instances_.end())
             (*taker)->use_activation_sockets(std::move(*sockets));
+        else
+            warn_of_unused(*sockets);
         return {};
+    }
+
+    // Whoever connects to such a socket waits for ever.
+    void warn_of_unused(const std::vector<int>& sockets) const {
+        for (int socket : sockets) {
+            std::string name = "fd#" + std::to_string(socket);
+            bool used = std::any_of(config_.instances.begin(), config_.instances.end(), [&](const auto& i) {
+                return std::any_of(i.interfaces.begin(), i.interfaces.end(),
+                                   [&](const config::interface_item& item) { return item.address == name; });
+            });
+            if (!used)
+                say("warning: socket activation: " + name + " is not used: --interface does not name it");
+        }
     }
 
     bool has_something_to_do() const {

@@ -102,6 +102,9 @@ def test_not_used(t):
             relay.wait_log(rf'info: smtp server on .*[:.]{port}$')
             relay.terminate()
             assert '127.0.0.3' not in relay.output, relay.output
+            unused = re.findall('^emailrelay: warning: socket activation: fd#3 is not used: --interface does not name it$',
+                                relay.output, re.M)
+            equal(len(unused), 0 if variables else 1, 'warnings')
 
 
 def test_interfaces_of_other_protocols_do_not_count(t):
@@ -116,6 +119,7 @@ def test_by_number(t):
     relay.wait_log(r'info: smtp server on 127\.0\.0\.4:\d+$')
     relay.terminate()
     assert '127.0.0.3' not in relay.output
+    equal(re.findall('socket activation: (.*)', relay.output), ['fd#3 is not used: --interface does not name it'])
 
 
 def test_the_first_instance_without_addresses_has_them(t):
