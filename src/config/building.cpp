@@ -178,6 +178,9 @@ void build_limits(const option_values& given, instance& one) {
     to.sessions_per_address = given.number("max-sessions-per-address", to.sessions_per_address);
     to.command_seconds = given.number("command-timeout", to.command_seconds);
     to.data_rate = given.number("min-data-rate", to.data_rate);
+    to.pending_replies = given.number("max-pending-replies", std::uint64_t{to.pending_replies});
+    to.response_line = given.number("max-response-line", std::uint64_t{to.response_line});
+    to.response_lines = given.number("max-response-lines", std::uint64_t{to.response_lines});
 }
 
 } // namespace

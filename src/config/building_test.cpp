@@ -199,11 +199,15 @@ TEST(building, limits) {
     EXPECT_EQ(defaults.sessions_per_address, 1000U);
     EXPECT_EQ(defaults.command_seconds, 300U);
     EXPECT_EQ(defaults.data_rate, 500U);
+    EXPECT_EQ(defaults.pending_replies, 65'536U);
+    EXPECT_EQ(defaults.response_line, 4096U);
+    EXPECT_EQ(defaults.response_lines, 128U);
 
     const instance one = instance_of({"--max-command-line=1024", "--max-recipients=2", "--max-errors=3",
                                       "--max-other-errors=4", "--max-idle-commands=5", "--max-sessions=6",
                                       "--max-sessions-per-address=7", "--command-timeout=8",
-                                      "--min-data-rate=9", "--no-sync"});
+                                      "--min-data-rate=9", "--max-pending-replies=1000",
+                                      "--max-response-line=1001", "--max-response-lines=12", "--no-sync"});
     EXPECT_EQ(one.limits.command_line, 1024U);
     EXPECT_EQ(one.limits.recipients, 2U);
     EXPECT_EQ(one.limits.errors, 3U);
@@ -213,6 +217,9 @@ TEST(building, limits) {
     EXPECT_EQ(one.limits.sessions_per_address, 7U);
     EXPECT_EQ(one.limits.command_seconds, 8U);
     EXPECT_EQ(one.limits.data_rate, 9U);
+    EXPECT_EQ(one.limits.pending_replies, 1000U);
+    EXPECT_EQ(one.limits.response_line, 1001U);
+    EXPECT_EQ(one.limits.response_lines, 12U);
     EXPECT_FALSE(one.sync);
     EXPECT_EQ(instance_of({"--max-recipients=0"}).limits.recipients, 0U);
 }

@@ -103,6 +103,7 @@ struct instance {
         unsigned sessions = 10'000, sessions_per_address = 1000;
         unsigned command_seconds = 300;
         std::uint64_t data_rate = 500; // octets per second
+        std::size_t pending_replies = 65'536, response_line = 4096, response_lines = 128;
     } limits;
 };
 

@@ -119,6 +119,12 @@ inline constexpr option table[] = {
      .text = "limit for finding and connecting to the server, 0 for none", .normally = "40"},
     {.name = "response-timeout", .letter = 'T', .takes = one, .placeholder = "<seconds>", .in = smtp_client,
      .text = "limit for each reply of the server that mail is sent to", .normally = "1800"},
+    {.name = "max-response-line", .takes = one, .placeholder = "<bytes>", .in = smtp_client,
+     .text = "longest line in a reply of the server that mail is sent to, 0 for any", .normally = "4096",
+     .checked_number = number_range{512, 1'073'741'824}},
+    {.name = "max-response-lines", .takes = one, .placeholder = "<count>", .in = smtp_client,
+     .text = "most lines in such a reply, 0 for any number", .normally = "128",
+     .checked_number = number_range{1, 1'000'000'000}},
     {.name = "idle-timeout", .takes = one, .placeholder = "<seconds>", .in = smtp_client,
      .text = "how long clients of this server may be silent, 0 for ever", .normally = "1800"},
     {.name = "client-smtp-config", .letter = 'c', .takes = list, .placeholder = "<switches>", .in = smtp_client,
@@ -193,9 +199,12 @@ inline constexpr option table[] = {
      .text = "limit for a command line that was begun but not finished, 0 for none", .normally = "300",
      .checked_number = number_range{1, 31'536'000}},
     {.name = "min-data-rate", .takes = one, .placeholder = "<bytes>", .in = smtp_server,
-     .text = "bytes per second that a client must achieve while it sends a message, averaged after the first minute, "
-             "0 for none",
+     .text = "bytes per second that a client must achieve on average while it sends a message, the first minute not "
+             "counted, 0 for none",
      .normally = "500", .checked_number = number_range{1, 1'000'000'000}},
+    {.name = "max-pending-replies", .takes = one, .placeholder = "<bytes>", .in = smtp_server,
+     .text = "replies held for a client that does not read them, before it is not listened to, 0 for any number",
+     .normally = "65536", .checked_number = number_range{512, 1'073'741'824}},
 
     {.name = "pop", .letter = 'B', .in = pop_server, .text = "serve POP clients", .needs = "--pop-auth",
      .built = later},

@@ -137,6 +137,7 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.max_errors = config_.limits.errors;
     s.protocol.max_other_errors = config_.limits.other_errors;
     s.protocol.max_idle_commands = config_.limits.idle_commands;
+    s.protocol.max_pending_replies = config_.limits.pending_replies;
     s.linger = config_.server_smtp.linger;
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
@@ -200,6 +201,8 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
     s.to = *to;
     relay::client_session_settings& c = s.client;
     c.protocol.helo_name = config_.domain;
+    c.protocol.max_reply_line = config_.limits.response_line;
+    c.protocol.max_reply_lines = config_.limits.response_lines;
     c.protocol.forward_to_some = config_.forward_to_some;
     c.protocol.anonymous = config_.anonymous.client;
     c.protocol.pipelining = config_.client_smtp.pipelining;

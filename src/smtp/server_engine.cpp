@@ -31,10 +31,6 @@ constexpr std::size_t very_long_line = 1000;
 // The longest path of RFC 5321 section 4.5.3.1.3; longer ones are accepted.
 constexpr std::size_t usual_path = 256;
 
-// Replies held while there are commands left to answer: a peer that never reads its replies gets no more of
-// them made.
-constexpr std::size_t most_replies = 65'536;
-
 // What one unfinished command may hold when its length is not limited.
 constexpr std::size_t overflow = 80'000;
 
@@ -294,7 +290,8 @@ server_action server_engine::impl::next() {
             input_ = {};
             return *closing_;
         }
-        if (output_.size() >= most_replies && !input_.empty())
+        std::size_t most_replies = settings_.max_pending_replies;
+        if (most_replies != 0 && output_.size() >= most_replies && !input_.empty())
             return write_replies{};
         step todo;
         if (state_ == state::data)

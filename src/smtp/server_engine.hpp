@@ -59,6 +59,9 @@ struct server_settings {
     unsigned max_errors = 8;             // of the kinds that the spec counts
     unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors
     unsigned max_idle_commands = 1000;   // commands without a message
+    // Octets of replies held while there are commands left to answer: a peer that never reads its replies
+    // gets no more of them made.
+    std::size_t max_pending_replies = 65'536;
     // "once per process" of the hint at nostrictparsing: copies of the settings share it.
     std::shared_ptr<std::atomic<bool>> syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
 };

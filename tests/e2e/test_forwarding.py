@@ -147,6 +147,58 @@ def test_50_megabytes(t):
     spool.check_empty()
 
 
+def test_bdat(t):
+    """For binarymime content alone, unmodified; more than 1,000,000 octets in chunks."""
+    hello = '250-next\r\n250-BINARYMIME\r\n250 CHUNKING'
+    last = 'BDAT {} LAST'
+    binary = bytes(range(256))
+    rows = [
+        ('small', b'\0\n.\r\xff', [last.format(5)]),
+        ('empty', b'', [last.format(0)]),
+        ('exactly one', binary * 3906 + b'x' * 64, [last.format(1_000_000)]),
+        ('one more', binary * 3906 + b'x' * 65, ['BDAT 1000000', last.format(1)]),
+        ('three', binary * 10_000, ['BDAT 1000000', 'BDAT 1000000', last.format(560_000)]),
+    ]
+    for name, content, commands in rows:
+        with t.row(name):
+            hop = t.next_hop({'EHLO': hello})
+            spool = t.spool(name)
+            spool.add('emailrelay.1.1.1', content, Content='binarymime')
+            t.forward(hop.address, spool=spool)
+            equal(hop.messages[0].mail, 'MAIL FROM:<me@example.com> BODY=BINARYMIME')
+            assert hop.messages[0].body == content
+            equal([line for line in hop.verbs() if line.startswith(('BDAT', 'DATA'))], commands)
+            spool.check_empty()
+    for name, script, reason, code, status in [
+            ('chunk refused', {'BDAT': '552 too big'}, 'too big', 552, 0), ('last refused', {'.': '451 later'}, 'later', 451, 0),
+            ('chunk 354', {'BDAT': '354 what'}, 'smtp error: unexpected response: what', '', 1)]:
+        with t.row(name):
+            hop = t.next_hop({'EHLO': hello, **script})
+            spool = t.spool(name)
+            spool.add('emailrelay.1.1.1', b'x' * 1_500_000, Content='binarymime')
+            t.forward(hop.address, spool=spool, status=status)
+            check_bad(spool.one('bad'), reason, code)
+
+
+def test_replies_that_will_do(t):
+    """RCPT: anything below 400. End of data: any 2xx. Keywords among others."""
+    hop = t.next_hop({'RCPT': ['251 forwarded', '199 x', '354 y'], '.': '299 z', 'RSET': '250 ok',
+                      'EHLO': '250-next\r\n250-AUTH=PLAIN LOGIN\r\n250-SIZE 100\r\n250-X8BITMIME\r\n250 8BITMIME x'})
+    spool = t.spool()
+    spool.add('emailrelay.1.1.1', body, to=['a@b', 'c@d', 'e@f'], Content='8bit')
+    t.forward(hop.address)
+    equal(hop.messages[0].mail, 'MAIL FROM:<me@example.com> BODY=8BITMIME')
+    equal(hop.verbs()[2:6], ['RCPT TO:<a@b>', 'RCPT TO:<c@d>', 'RCPT TO:<e@f>', 'DATA'])
+    spool.check_empty()
+
+
+def test_quit_is_not_waited_for(t):
+    hop = t.next_hop({'QUIT': Stall})
+    t.spool().add('emailrelay.1.1.1')
+    t.forward(hop.address, '--response-timeout=60', seconds=10)
+    hop.wait_line('QUIT')
+
+
 # ---------------------------------------------------------------- refusals
 
 def check_bad(message, reason, code):
@@ -286,14 +338,22 @@ def test_lost_in_the_second_message(t):
 
 
 def test_long_replies(t):
-    """design.md section 7: 4 KiB a line, 128 lines."""
-    for name, reply in [('line', '250 ' + 'x' * 5000), ('lines', '\r\n'.join(['250-x'] * 200 + ['250 x']))]:
-        with t.row(name):
+    """4 KiB a line, 128 lines, unless told otherwise."""
+    line, lines = '250 ' + 'x' * 5000, '\r\n'.join(['250-x'] * 200 + ['250 x'])
+    rows = [(line, [], False), (line, ['--max-response-line=5004'], True), (line, ['--max-response-line=5003'], False),
+            (line, ['--max-response-line=0'], True), (lines, [], False), (lines, ['--max-response-lines=201'], True),
+            (lines, ['--max-response-lines=200'], False), (lines, ['--max-response-lines=0'], True)]
+    for n, (reply, options, passes) in enumerate(rows):
+        with t.row(f'{len(reply)} {options}'):
             hop = t.next_hop({'MAIL': reply})
-            spool = t.spool(name)
+            spool = t.spool(str(n))
             spool.add('emailrelay.1.1.1')
-            t.forward(hop.address, spool=spool, status=1)
-            equal(len(spool.messages('bad')), 1)
+            t.forward(hop.address, *options, spool=spool, status=0 if passes else 1)
+            if passes:
+                spool.check_empty()
+            else:
+                equal(spool.one('bad').fields('Reason'), ['overflow on input'])
+                equal(hop.messages, [])
 
 
 def test_multi_line_greeting(t):
@@ -385,6 +445,41 @@ def test_unix_socket(t):
     done = t.emailrelay('--as-client', path, '--client-interface=127.0.0.1', f'--spool-dir={spool.path}')
     equal((done.returncode, done.stderr), (1, 'emailrelay: usage error: the --client-interface option cannot be used with '
                                            'a unix-domain forwarding address\n'))
+
+
+def test_ehlo_on_a_unix_socket(t):
+    """There is no address to say in place of a domain without a dot."""
+    path = t.folder('run', 0o777) / 'hop.sock'
+    hop = t.next_hop(unix=path)
+    os.chmod(path, 0o777)
+    spool = t.spool()
+    spool.add('emailrelay.1.1.1')
+    t.run([t.program, '--as-client', path, f'--spool-dir={spool.path}', '--domain=nodots', *(['--user=root'] if is_root() else [])])
+    equal(hop.verbs()[0], 'EHLO nodots')
+
+
+def test_service_names(t):
+    """From the services database; an unknown one is an error that leaves the message."""
+    harness.need_root('the port of the service smtp')
+    harness.private_network()
+    hop = t.next_hop(port=25)
+    spool = t.spool()
+    spool.add('emailrelay.1.1.1')
+    t.forward('127.0.0.1:smtp')
+    equal(len(hop.messages), 1)
+    spool.add('emailrelay.1.1.1')
+    match(t.forward('localhost:no-such-service', status=1), r'no such host or service: "localhost:no-such-service"')
+    spool.one()
+
+
+def test_literal_of_the_other_family(t):
+    spool = t.spool()
+    spool.add('emailrelay.1.1.1')
+    before = spool.one().envelope
+    for address, interface in [('127.0.0.1:25', '::'), ('[::1]:25', '0.0.0.0'), ('[::1]:25', '127.0.0.1')]:
+        with t.row(f'{address} {interface}'):
+            match(t.forward(address, f'--client-interface={interface}', status=1), '(?m)^emailrelay: error: ')
+            equal(spool.one().envelope, before)
 
 
 def test_client_interface(t):
