@@ -1,3 +1,4 @@
+#include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
 #include "os/worker_pool.hpp"
@@ -5,12 +6,17 @@
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -128,6 +134,71 @@ TEST(log_writer, date_and_hour_in_the_file_name_are_replaced) {
         std::system(("ls " + (f / "log") + ".[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9].[0-9][0-9] >/dev/null")
                         .c_str()),
         0);
+}
+
+// In a child: privileges and the time zone are a process's own.
+TEST(log_writer, a_new_hour_is_a_new_file_with_the_privilege_of_the_start) {
+    folder f;
+    pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        ::setenv("TZ", "UTC0", 1);
+        ::tzset();
+        os::log_writer log(to_file(f / "log.%d.%h"));
+        bool good = log.open().has_value() && os::adopt_user("daemon").has_value();
+        log.start();
+        base::logger(log).warning("first");
+        log.stop();
+        ::setenv("TZ", "EAST-1", 1); // an hour later
+        ::tzset();
+        log.start();
+        base::logger(log).warning("second");
+        log.stop();
+        ::setenv("TZ", "UTC0", 1);
+        ::tzset();
+        log.start();
+        base::logger(log).warning("third");
+        log.stop();
+        ::_exit(good ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    std::multiset<std::string> texts;
+    for (const auto& file : std::filesystem::directory_iterator(f / "")) {
+        texts.insert(text_of(file.path()));
+        struct stat made {};
+        ASSERT_EQ(::stat(file.path().c_str(), &made), 0);
+        EXPECT_EQ(made.st_mode & 0777, 0660U);
+        EXPECT_EQ(made.st_uid, ::getuid());
+    }
+    EXPECT_EQ(texts, (std::multiset<std::string>{"emailrelay: warning: first\nemailrelay: warning: third\n",
+                                                 "emailrelay: warning: second\n"}));
+}
+
+TEST(log_writer, the_old_file_goes_on_when_there_can_be_no_new_one) {
+    folder f;
+    ::setenv("TZ", "UTC0", 1);
+    ::tzset();
+    std::filesystem::create_directory(f / "sub");
+    os::log_writer log(to_file(f / "sub/log.%h"));
+    ASSERT_TRUE(log.open());
+    std::string name = std::filesystem::directory_iterator(f / "sub")->path().filename();
+    std::filesystem::rename(f / ("sub/" + name), f / "kept");
+    std::filesystem::remove(f / "sub");
+    base::logger(log).warning("a");
+    ::setenv("TZ", "EAST-1", 1);
+    ::tzset();
+    base::logger(log).warning("b");
+    base::logger(log).warning("c");
+    ::unsetenv("TZ");
+    ::tzset();
+    EXPECT_TRUE(std::regex_match(text_of(f / "kept"),
+                                 std::regex("emailrelay: warning: a\n"
+                                            "emailrelay: warning: cannot open log file: .*/sub/log\\.\\d\\d: "
+                                            "no such file or directory\n"
+                                            "emailrelay: warning: b\nemailrelay: warning: c\n")))
+        << text_of(f / "kept");
 }
 
 TEST(log_writer, a_file_that_cannot_be_opened_is_named) {

@@ -39,6 +39,16 @@ int syslog_priority(base::severity level) {
     }
 }
 
+// With the privilege that the process started with. The umask counts for a thread that is not prepared for
+// file work.
+int open_log_file(const std::string& name) {
+    root_scope privileged;
+    mode_t before = ::umask(007);
+    int fd = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    ::umask(before);
+    return fd;
+}
+
 void replace_all(std::string& text, std::string_view key, std::string_view value) {
     for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; at += value.size())
         text.replace(at, key.size(), value);
@@ -86,10 +96,7 @@ base::result<void> log_writer::open() {
     if (settings_.file.empty())
         return {};
     file_name_ = file_name_now();
-    root_scope privileged;
-    mode_t before = ::umask(007);
-    file_ = ::open(file_name_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-    ::umask(before);
+    file_ = open_log_file(file_name_);
     if (file_ < 0)
         return base::last_error("cannot open log file: " + file_name_);
     return {};
@@ -186,13 +193,15 @@ void log_writer::emit_to_file(const entry& line) {
     if (settings_.file.find('%') != std::string::npos) {
         std::string name = file_name_now();
         if (name != file_name_) {
-            root_scope privileged;
-            int next = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0660);
-            if (next >= 0) { // otherwise the old file goes on
+            file_name_ = std::move(name);
+            int next = open_log_file(file_name_);
+            if (next >= 0) {
                 ::close(file_);
                 file_ = next;
+            } else { // the old file goes on
+                base::error why = base::last_error("cannot open log file: " + file_name_);
+                write_all(file_, settings_.layout.program + ": warning: " + why.message() + "\n");
             }
-            file_name_ = std::move(name);
         }
     }
     write_all(file_, line.line + "\n");
