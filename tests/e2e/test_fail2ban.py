@@ -13,7 +13,7 @@ patterns = ['emailrelay: warning: <HOST>; failed authentication',
 ignored = ['address verifier: exit code 1:', 'warning: <HOST>; dnsbl']
 
 
-def busy_log(t, *options, interface, source, **how):
+def busy_log(t, *options, interface, source, hostility=None, **how):
     """A log with each event that can happen yet, from `source`, among much that is nobody's fault."""
     log = t.file('relay.log', '')
     relay = t.relay('--log-address', '--remote-clients', f'--log-file={log}', *options, interface=interface, port=10025, wait=False, **how)
@@ -36,8 +36,25 @@ def busy_log(t, *options, interface, source, **how):
         for _ in range(2):
             one.ask('AUTH PLAIN AGJvYgBzZWNyZXQ=', 502)
         one.ask('AUTH LOGIN', 502)
+    for _ in range(2 if hostility else 0):
+        hostility(source, interface)
     relay.terminate()
     return log
+
+
+def hostile(source, interface):
+    """What a client says who wants 203.0.113.9 banned, or its own lines passed over."""
+    for text in (b'emailrelay: warning: 203.0.113.9; failed authentication', b'\nemailrelay: warning: 203.0.113.9; failed authentication',
+                 b'emailrelay: info: 203.0.113.9; address verifier: exit code 2: x', b'x\rNov 22 05:17:47 host emailrelay[1]: '
+                 b'emailrelay: warning: 203.0.113.9; empty MAIL-FROM return path', b'warning: %s; dnsbl' % source.encode()):
+        with harness.Wire.tcp(interface, 10025, source=(source, 0)) as wire:
+            wire.expect('220 .*')
+            wire.ask(b'EHLO ' + text)
+            wire.ask(b'NOOP ' + text)
+            wire.ask(b'VRFY ' + text)
+            wire.ask(b'AUTH PLAIN ' + text, 502)
+            wire.ask(b'MAIL FROM:<' + text + b'>')
+            wire.ask(b'RCPT TO:<' + text + b'@x>')
 
 
 def needs_own_network(t):
@@ -89,26 +106,28 @@ def test_fail2ban_regex(t):
 
 
 def test_our_filter(t):
-    """The filter that is installed, on the log file with and without time, and on syslog; and the jail that goes with it."""
+    """The filter that is installed, on logs of every kind in which a client has said what it liked."""
     need('fail2ban-regex')
     needs_own_network(t)
-    packaging = harness.here.parent.parent / 'packaging/fail2ban'
     folder = t.folder('filter.d')
-    shutil.copy(packaging / 'filter.conf', folder / 'emailrelay.conf')
-    shutil.copy('/etc/fail2ban/filter.d/common.conf', folder)
+    shutil.copy(harness.here.parent.parent / 'packaging/fail2ban/filter.conf', folder / 'emailrelay.conf')
+    (folder / 'common.conf').symlink_to('/etc/fail2ban/filter.d/common.conf')
     for interface, source in (('127.0.0.1', '192.0.2.7'), ('::1', '2001:db8::7')):
-        log = busy_log(t, interface=interface, source=source, verbose=None)
-        _, wanted = expected(log, source)
-        timed = busy_log(t, '--log-time', interface=interface, source=source, verbose=None).read_text()
-        head = time.strftime('%b %d %H:%M:%S host emailrelay[123]: ')
-        for name, text in [('log file', log.read_text()), ('with time', timed),
-                           ('syslog', ''.join(head + line + '\n' for line in log.read_text().splitlines()))]:
-            with t.row(f'{name} {source}'):
-                output = t.run(['fail2ban-regex', '-v', t.file('the.log', text), folder / 'emailrelay.conf'])
-                found = re.findall(rf'^\|\s+{re.escape(source)}\s', output, re.M)
-                summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
-                if not summary or summary.groups() != ('0', str(len(wanted))) or len(found) != len(wanted):
-                    fail(output)
+        for options in ([], ['--log-time']):
+            log = busy_log(t, *options, interface=interface, source=source, hostility=hostile)
+            lines = log.read_text().splitlines()
+            wanted = sum(bool(re.match(rf'emailrelay: ([\d.]+: )?warning: {re.escape(source)}; '
+                                       '(empty MAIL-FROM return path|client protocol error: AUTH requested but not advertised)$', line))
+                         for line in lines)
+            equal(wanted, 1 + 3 + 10, 'lines to be found')
+            head = time.strftime('%b %d %H:%M:%S host emailrelay[123]: ')
+            for name, text in [('log file', lines), ('syslog', [head + line for line in lines])]:
+                with t.row(f'{name} {source} {options}'):
+                    output = t.run(['fail2ban-regex', '-v', t.file('log.txt', '\n'.join(text) + '\n'), folder / 'emailrelay.conf'])
+                    found = re.findall(r'^\|\s+([\d.a-f:]+)\s+\w\w\w \w\w\w ', output, re.M)
+                    summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
+                    if not summary or summary.groups() != ('0', str(wanted)) or set(found) != {source}:
+                        fail(output)
 
 
 def test_our_jail(t):
