@@ -350,15 +350,28 @@ def test_syslog(t):
         harness._check(harness.libc.mount(os.fsencode(t.dir / 'dev'), b'/dev', None, harness.MS_BIND | harness.MS_REC, None), '/dev')
     else:
         harness.mount_over(path, os.path.realpath('/dev/log'))
-    relay = t.relay('--syslog=local3', no_syslog=None)
-    with relay.greeted() as wire:
-        wire.ask('MAIL FROM:<>', 250)
-    lines = []
-    while not any('empty MAIL-FROM' in line for line in lines):
-        lines.append(server.recv(5000).decode())
-    listening = next(line for line in lines if 'smtp server on' in line)
-    match(listening, rf'^<{19 * 8 + 6}>.*emailrelay\[{relay.pid}\]: emailrelay: info: smtp server on ')
-    match(lines[-1], rf'^<{19 * 8 + 4}>.*emailrelay\[{relay.pid}\]: emailrelay: warning: empty MAIL-FROM return path')
+    facilities = {'mail': 2, 'user': 1, 'daemon': 3, 'local0': 16, 'local7': 23}
+    rows = [([], 'mail'), (['--syslog'], 'mail'), *(([f'--syslog={name}'], name) for name in facilities)]
+    for n, (words, facility) in enumerate(rows):
+        with t.row(' '.join(words)):
+            relay = t.relay(*words, '--log-time', '--log-address', no_syslog=None, spool=t.spool(str(n)))
+            with relay.greeted() as wire:
+                wire.ask('VRFY a\x1b\\\tb', 252)
+                wire.ask('MAIL FROM:<>', 250)
+                wire.ask('QUIT', 221)
+            lines = []  # read at once: few lines wait in the socket
+            while not any('smtp connection closed' in line for line in lines):
+                lines.append(server.recv(5000).decode())
+            relay.terminate()
+            # Each line has the text that stderr has, behind the syslog library's own head.
+            heads = re.compile(rf'<(\d+)>\w\w\w [ \d]\d \d\d:\d\d:\d\d emailrelay\[{relay.pid}\]: (.*)')
+            found = [heads.fullmatch(line).groups() for line in lines]
+            equal([text for _, text in found], relay.output.splitlines()[:len(found)])
+            for level, text in found:
+                warning = ': warning: ' in text
+                equal(int(level), facilities[facility] * 8 + (4 if warning else 6), text)
+            equal(sum(': warning: 127.0.0.1; empty MAIL-FROM return path' in text for _, text in found), 1)
+            equal(sum(r'rx<<: "VRFY a\x1b\\\tb"' in text for _, text in found), 1)
 
 
 def test_domain_default(t):
