@@ -46,6 +46,12 @@ public:
     base::result<os::file> open_directory(const std::string& path) override {
         return real_->open_directory(path);
     }
+    base::result<os::file> open_directory(const os::file& d, const std::string& n) override {
+        return real_->open_directory(d, n);
+    }
+    base::result<void> make_directory(const os::file& d, const std::string& n) override {
+        return real_->make_directory(d, n);
+    }
     base::result<os::file> open(const os::file& d, const std::string& n, os::open_mode m) override {
         return real_->open(d, n, m);
     }

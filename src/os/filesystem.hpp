@@ -71,6 +71,10 @@ public:
     virtual ~filesystem() = default;
 
     virtual base::result<file> open_directory(const std::string& path) = 0;
+    // A sub-directory; here a symbolic link is followed: mailboxes may be elsewhere.
+    virtual base::result<file> open_directory(const file& parent, const std::string& name) = 0;
+    // Mode 0770 less the thread's umask; file_exists if the name is taken.
+    virtual base::result<void> make_directory(const file& parent, const std::string& name) = 0;
     virtual base::result<file> open(const file& directory, const std::string& name, open_mode mode) = 0;
     // As destroying it, but says what the system made of the writes that it had put off.
     virtual base::result<void> close(file opened) = 0;

@@ -17,6 +17,7 @@ namespace os {
 namespace {
 
 constexpr mode_t new_file_mode = 0660;
+constexpr mode_t new_directory_mode = 0770;
 
 int flags_of(open_mode mode) {
     // O_NONBLOCK: a FIFO put in the place of a message must not hold a thread; plain files do not care.
@@ -77,6 +78,21 @@ public:
         if (fd < 0)
             return base::last_error("open directory " + path);
         return file(*this, fd);
+    }
+
+    base::result<file> open_directory(const file& parent, const std::string& name) override {
+        int fd = uninterrupted([&] {
+            return ::openat(parent.descriptor(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY);
+        });
+        if (fd < 0)
+            return base::last_error("open directory " + name);
+        return file(*this, fd);
+    }
+
+    base::result<void> make_directory(const file& parent, const std::string& name) override {
+        if (::mkdirat(parent.descriptor(), name.c_str(), new_directory_mode) != 0)
+            return base::last_error("make directory " + name);
+        return {};
     }
 
     base::result<file> open(const file& directory, const std::string& name, open_mode mode) override {

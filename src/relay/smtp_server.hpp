@@ -37,8 +37,8 @@ struct smtp_services {
     const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
     std::function<void()> connection_closed{};     // thread-safe; after each session
     observer watch{};
-    std::optional<net::tls_service> tls{};         // there whenever the protocol settings ask for TLS
-    net::dnsbl* dnsbl = nullptr;                   // --dnsbl; else null
+    std::optional<net::tls_service> tls{}; // there whenever the protocol settings ask for TLS
+    net::dnsbl* dnsbl = nullptr;           // --dnsbl; else null
 };
 
 class smtp_session;

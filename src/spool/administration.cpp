@@ -157,8 +157,9 @@ base::result<std::size_t> store::unfail_all() {
 base::result<void> store::remove(const std::string& id) {
     core& shared = *impl_->shared;
     folder& dir = shared.dir;
-    if (!is_name(id))
-        return not_there(dir, id);
+    auto now = find(dir, id);
+    if (!now || *now == message_state::busy)
+        return not_there(dir, id); // the journal must not take a claim of others for one of ours
     std::uint64_t number = shared.claims.next();
     auto known = shared.records.append_and_wait(record_kind::claim, id, urgency::written, number);
     base::result<void> outcome;

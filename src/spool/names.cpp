@@ -56,8 +56,8 @@ std::string_view id_of(std::string_view name, std::string_view suffix) {
 
 bool is_name(std::string_view id) {
     constexpr std::size_t longest = 240; // with a suffix it still fits into 255
-    return !id.empty() && id.size() <= longest && id.front() != '.' && id.find('/') == std::string_view::npos &&
-           id.find('\0') == std::string_view::npos;
+    return !id.empty() && id.size() <= longest && id.front() != '.' &&
+           id.find('/') == std::string_view::npos && id.find('\0') == std::string_view::npos;
 }
 
 bool goes_before(const std::string& a, const std::string& b) {

@@ -38,6 +38,7 @@ struct settings {
 };
 
 class commit_message;
+class mailbox;
 class store;
 
 // A message being received. Owned by one session, used by one thread at a time. Destroying it (or
@@ -164,6 +165,8 @@ public:
     void close();
 
 private:
+    friend class mailbox;
+    friend std::vector<std::string> inaccessible_mailboxes(store& of);
     struct impl;
     explicit store(std::unique_ptr<impl> i);
     std::unique_ptr<impl> impl_;

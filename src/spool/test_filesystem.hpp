@@ -100,6 +100,20 @@ public:
             return opened;
         return adopt(std::move(*opened), directory_node);
     }
+    // Of sub-directories and links nothing is recorded.
+    base::result<os::file> open_directory(const os::file& parent, const std::string& name) override {
+        if (auto e = fails("open_directory"))
+            return *e;
+        auto opened = real_->open_directory(parent, name);
+        if (opened.has_error())
+            return opened;
+        return adopt(std::move(*opened), directory_node);
+    }
+    base::result<void> make_directory(const os::file& parent, const std::string& name) override {
+        if (auto e = fails("make_directory"))
+            return *e;
+        return real_->make_directory(parent, name);
+    }
     base::result<os::file> open(const os::file& d, const std::string& name, os::open_mode mode) override {
         bool create = mode == os::open_mode::create;
         if (auto e = fails(create ? "create" : "open"))

@@ -1,0 +1,355 @@
+// One coroutine per connection. The engine says what to do; this file does it. A session's memory is bounded
+// by one read buffer, one piece of output, one piece of content, and the list of its mailbox.
+#include "relay/pop_server.hpp"
+
+#include "os/clock.hpp"
+#include "os/machine.hpp"
+#include "spool/mailbox.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace relay {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::size_t content_piece = 64 * 1024;
+constexpr std::size_t most_messages = 1'000'000; // of one mailbox, that are shown
+
+std::string fresh_challenge(const std::string& domain) {
+    return fmt::format("<{}.{}@{}>", os::random_number(), os::seconds_now(), domain);
+}
+
+} // namespace
+
+class pop_session final : private reception::guest {
+public:
+    pop_session(pop_server& server, net::worker& on, net::stream peer, sasl::server logins)
+        : guest(server.reception_, on), server_(server), services_(server.services_), worker_(on),
+          peer_(std::move(peer)), wake_(on),
+          log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
+          engine_(server.settings_.protocol,
+                  {std::move(logins),
+                   [domain = server.settings_.domain] {
+                       return fresh_challenge(domain);
+                   }},
+                  peer_.peer().display(), log_) {}
+
+    net::awaitable<void> run() {
+        services_.watch.count(counter::pop_sessions);
+        log_.summary("pop connection from {}", peer_.peer().display());
+        engine_.start();
+        while (reason_.empty()) {
+            pop::action todo = engine_.next();
+            co_await act(todo);
+        }
+        peer_.close();
+        log_.summary("pop connection closed: {}: {}", reason_, peer_.peer().display());
+    }
+
+    void interrupt() override {
+        wake_.notify();
+        peer_.interrupt();
+    }
+
+private:
+    net::awaitable<void> act(pop::action& todo) {
+        if (std::holds_alternative<pop::read_more>(todo)) {
+            co_await exchange();
+        } else if (std::holds_alternative<pop::write_output>(todo)) {
+            co_await write_output();
+            co_await net::give_way(); // a large message is not the only work
+        } else if (std::holds_alternative<pop::read_content>(todo)) {
+            co_await read_content();
+        } else if (auto* message = std::get_if<pop::open_message>(&todo)) {
+            co_await open_message(std::move(message->id));
+        } else if (auto* mailbox = std::get_if<pop::open_mailbox>(&todo)) {
+            co_await open_mailbox(std::move(mailbox->user));
+        } else if (auto* messages = std::get_if<pop::delete_messages>(&todo)) {
+            co_await delete_messages(std::move(messages->ids));
+        } else if (std::holds_alternative<pop::start_tls>(todo)) {
+            co_await start_tls();
+        } else if (auto* password = std::get_if<pop::check_password>(&todo)) {
+            sasl::ask_password asked = std::move(password->asked);
+            auto verdict = co_await services_.ask(worker_, wake_, std::move(asked), log_);
+            engine_.password_checked(verdict);
+        } else if (auto* compute = std::get_if<pop::compute>(&todo)) {
+            auto job = [work = std::move(compute->job)] {
+                work();
+                return true;
+            };
+            co_await services_.work.run(job);
+            engine_.computed();
+        } else if (auto* wait = std::get_if<pop::wait_a_while>(&todo)) {
+            services_.watch.count(counter::pop_failed_logins);
+            co_await wait_a_while(wait->time);
+        } else if (auto* end = std::get_if<pop::close_session>(&todo)) {
+            reason_ = end->reason;
+            if (!end->abort)
+                co_await say_goodbye();
+        }
+    }
+
+    // Output out, then the next octets in.
+    net::awaitable<void> exchange() {
+        give_back_buffer(); // all of it has been consumed
+        drop_content();     // TOP may have left some
+        co_await write_output();
+        if (!reason_.empty())
+            co_return;
+        if (server_.reception_.stopping()) {
+            engine_.end_session("service shutting down", "shutdown");
+            co_return;
+        }
+        for (;;) {
+            peer_.deadline(read_limit());
+            auto ready = co_await peer_.readable();
+            if (ready.has_error()) {
+                waited_in_vain(ready.error());
+                co_return;
+            }
+            buffer_ = worker_.buffers().take();
+            auto n = peer_.read_now(buffer_.bytes());
+            if (n.has_error()) {
+                gone();
+                co_return;
+            }
+            if (*n == 0) {
+                buffer_.give_back();
+                continue; // not for us after all
+            }
+            if (!engine_.in_command())
+                command_started_ = steady_clock::now();
+            engine_.feed(buffer_.bytes().first(*n));
+            lent_ = true;
+            co_return;
+        }
+    }
+
+    void give_back_buffer() {
+        if (std::exchange(lent_, false) && engine_.took_secret())
+            std::ranges::fill(buffer_.bytes(), '\0');
+        buffer_.give_back();
+    }
+
+    net::awaitable<void> write_output() {
+        if (!engine_.has_output())
+            co_return;
+        std::string output = engine_.take_output();
+        peer_.deadline(after(server_.settings_.idle_timeout));
+        auto written = co_await peer_.write(output);
+        if (written.has_error())
+            reason_ = net::stream::is_timeout(written.error()) ? "idle timeout: replies not read"
+                                                               : "peer disconnected";
+    }
+
+    net::time_point read_limit() {
+        net::time_point limit = after(server_.settings_.idle_timeout);
+        unfinished_ = false;
+        if (engine_.in_command() && server_.settings_.command_timeout.count() > 0) {
+            net::time_point unfinished = command_started_ + server_.settings_.command_timeout;
+            unfinished_ = unfinished < limit;
+            limit = std::min(limit, unfinished);
+        }
+        return limit;
+    }
+
+    void waited_in_vain(const base::error& why) {
+        if (net::stream::is_interrupt(why))
+            engine_.end_session("service shutting down", "shutdown");
+        else if (!net::stream::is_timeout(why))
+            gone();
+        else if (unfinished_)
+            reason_ = fmt::format("command timeout: command not finished after {}s",
+                                  server_.settings_.command_timeout.count());
+        else
+            reason_ =
+                fmt::format("idle timeout: no activity after {}s", server_.settings_.idle_timeout.count());
+    }
+
+    void gone() { reason_ = "peer disconnected"; }
+
+    net::awaitable<void> wait_a_while(seconds time) {
+        co_await write_output();
+        net::time_point until = steady_clock::now() + time;
+        while (steady_clock::now() < until && !server_.reception_.stopping())
+            co_await wake_.wait(until);
+        engine_.waited();
+    }
+
+    net::awaitable<void> start_tls() {
+        give_back_buffer();
+        co_await write_output();
+        if (!reason_.empty())
+            co_return;
+        peer_.deadline(after(server_.settings_.idle_timeout));
+        auto session = co_await peer_.start_tls(*services_.tls);
+        if (session.has_value()) {
+            log_.verbose("tls protocol established with {}", peer_.peer().display());
+            engine_.tls_established(*session);
+            co_return;
+        }
+        if (net::stream::is_tls_failure(session.error()))
+            log_.warning("tls: {}", session.error().message());
+        engine_.tls_failed("tls handshake failed");
+    }
+
+    net::awaitable<void> open_mailbox(std::string user) {
+        auto job = [this, &user]() -> base::result<pop::message_list> {
+            auto opened = server_.settings_.by_name ? spool::mailbox::of_user(services_.store, user)
+                                                    : spool::mailbox(services_.store);
+            if (opened.has_error())
+                return opened.error();
+            pop::message_list messages;
+            auto listed = opened->list([&](std::string_view id, std::uint64_t octets) {
+                if (messages.highest() < most_messages)
+                    messages.add(id, octets);
+            });
+            if (listed.has_error())
+                return listed.error();
+            mailbox_ = std::make_unique<spool::mailbox>(std::move(*opened));
+            return messages;
+        };
+        auto messages = co_await services_.work.run(job);
+        if (messages.has_error()) {
+            log_.warning("pop: cannot open the mailbox: {}", messages.error().message());
+            engine_.mailbox_opened(std::nullopt);
+            co_return;
+        }
+        services_.watch.count(counter::pop_logins);
+        engine_.mailbox_opened(std::move(*messages));
+    }
+
+    net::awaitable<void> open_message(std::string id) {
+        auto job = [this, &id]() -> base::result<void> {
+            auto opened = mailbox_->open(id);
+            if (opened.has_error())
+                return opened.error();
+            content_.emplace(std::move(*opened));
+            return read_ahead();
+        };
+        auto opened = co_await services_.work.run(job);
+        if (opened.has_error()) {
+            log_.warning("pop: cannot read [{}]: {}", id, opened.error().message());
+            content_.reset();
+        } else {
+            services_.watch.count(counter::pop_messages_read);
+        }
+        engine_.message_opened(opened.has_value());
+    }
+
+    // [blocks]
+    base::result<void> read_ahead() {
+        ahead_.resize(content_piece);
+        auto n = content_->read(ahead_);
+        if (n.has_error())
+            return n.error();
+        ahead_.resize(*n);
+        fresh_ = true;
+        return {};
+    }
+
+    net::awaitable<void> read_content() {
+        if (!fresh_) {
+            auto job = [this] {
+                return read_ahead();
+            };
+            auto read = co_await services_.work.run(job);
+            if (read.has_error()) {
+                log_.warning("pop: cannot read message file: {}", read.error().message());
+                engine_.content_failed();
+                co_return;
+            }
+        }
+        fresh_ = false;
+        bool last = ahead_.size() < content_piece;
+        engine_.content(ahead_, last);
+        if (last)
+            drop_content();
+    }
+
+    void drop_content() {
+        content_.reset();
+        std::vector<char>().swap(ahead_);
+    }
+
+    net::awaitable<void> delete_messages(std::vector<std::string> ids) {
+        if (ids.empty() || !server_.settings_.may_delete) {
+            engine_.deleted(true);
+            co_return;
+        }
+        auto job = [this, &ids] {
+            return mailbox_->remove(ids);
+        };
+        bool all = co_await services_.work.run(job);
+        services_.watch.count(counter::pop_messages_deleted, ids.size());
+        engine_.deleted(all);
+    }
+
+    // The last reply, and the end of our side; the peer's is not waited for.
+    net::awaitable<void> say_goodbye() {
+        std::string replies = engine_.take_output();
+        peer_.deadline(steady_clock::now() + seconds(10));
+        auto written = co_await peer_.write(replies);
+        if (!written.has_error())
+            peer_.shutdown_send();
+    }
+
+    static net::time_point after(seconds limit) {
+        return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
+    }
+
+    pop_server& server_;
+    const pop_services& services_;
+    net::worker& worker_;
+    net::stream peer_;
+    net::event wake_; // the stop
+    base::logger log_;
+    pop::server_engine engine_;
+    std::unique_ptr<spool::mailbox> mailbox_;
+    std::optional<spool::mailbox::content> content_; // of the message that is being read
+    std::vector<char> ahead_;                        // the next octets of it
+    bool fresh_ = false;                             // they have not been used
+    net::buffer_pool::loan buffer_;
+    bool lent_ = false;
+    std::string reason_; // why the session is over; empty while it goes on
+    net::time_point command_started_{};
+    bool unfinished_ = false; // the limit that holds is that of a line begun
+};
+
+namespace {
+
+reception_settings with_words(reception_settings door) {
+    door.protocol = "pop";
+    door.too_many = "-ERR too many connections\r\n";
+    return door;
+}
+
+} // namespace
+
+pop_server::pop_server(pop_server_settings settings, pop_services services, net::worker_group& workers,
+                       base::logger log)
+    : settings_(std::move(settings)), services_(std::move(services)), log_(log),
+      reception_(with_words(settings_.door), workers, std::move(log),
+                 [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
+
+net::awaitable<void> pop_server::serve(net::worker& on, net::stream peer) {
+    auto logins = co_await services_.logins();
+    if (logins.has_error()) {
+        log_.warning("new connection error: {}", logins.error().message());
+        co_return;
+    }
+    pop_session session(*this, on, std::move(peer), std::move(*logins));
+    co_await session.run();
+}
+
+} // namespace relay

@@ -1,0 +1,208 @@
+#include "spool/mailbox.hpp"
+
+#include "base/text.hpp"
+#include "spool/core.hpp"
+#include "spool/names.hpp"
+#include "spool/store_impl.hpp"
+
+#include <boost/system/errc.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace spool {
+
+namespace errc = boost::system::errc;
+
+namespace {
+
+constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
+
+} // namespace
+
+mailbox::mailbox(store& of) : shared_(of.impl_->shared) {}
+
+mailbox::mailbox(std::shared_ptr<core> shared, os::file sub_directory, std::string user)
+    : shared_(std::move(shared)), sub_directory_(std::move(sub_directory)), user_(std::move(user)) {}
+
+base::result<mailbox> mailbox::of_user(store& of, const std::string& user) {
+    if (!is_name(user))
+        return base::make_error(EINVAL, "mailbox of [" + base::printable(user) + "]");
+    std::shared_ptr<core> shared = of.impl_->shared;
+    os::filesystem& files = shared->dir.files();
+    bool created = files.make_directory(shared->dir.directory(), user).has_value();
+    auto opened = files.open_directory(shared->dir.directory(), user);
+    if (opened.has_error())
+        return opened.error();
+    if (created)
+        shared->log.summary("created pop-by-name sub-directory [{}]", base::printable(user));
+    mailbox made(std::move(shared), std::move(*opened), user);
+    made.created_ = created;
+    return made;
+}
+
+os::filesystem& mailbox::files() const {
+    return shared_->dir.files();
+}
+
+const os::file& mailbox::directory() const {
+    return sub_directory_ ? sub_directory_ : shared_->dir.directory();
+}
+
+base::result<void> mailbox::list(const std::function<void(std::string_view, std::uint64_t)>& each) {
+    std::vector<std::string> names;
+    auto listed = files().list(directory(), [&](std::string_view name) {
+        if (!id_of(name, envelope_suffix).empty())
+            names.emplace_back(name);
+    });
+    if (listed.has_error())
+        return listed;
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+        std::string_view id = id_of(name, envelope_suffix);
+        std::string body = name_of(id, content_suffix);
+        auto about = files().status(directory(), body);
+        if (about.has_error() && sub_directory_)
+            about = files().status(shared_->dir.directory(), body);
+        if (about.has_value() && about->kind == os::file_status::type::regular && about->size != 0)
+            each(id, about->size);
+    }
+    return {};
+}
+
+base::result<mailbox::content> mailbox::open(const std::string& id) {
+    std::string name = name_of(id, content_suffix);
+    auto opened = files().open(directory(), name, os::open_mode::read);
+    if (opened.has_error() && sub_directory_)
+        opened = files().open(shared_->dir.directory(), name, os::open_mode::read);
+    if (opened.has_error())
+        return opened.error();
+    return content(files(), std::move(*opened));
+}
+
+base::result<std::size_t> mailbox::content::read(std::span<char> into) {
+    auto got = files_->read_at(file_, at_, into);
+    if (got.has_value())
+        at_ += *got;
+    return got;
+}
+
+bool mailbox::remove(const std::vector<std::string>& ids) {
+    if (sub_directory_) {
+        std::vector<os::file> others = other_directories();
+        bool all = true;
+        for (const std::string& id : ids)
+            all = remove_from_user(id, others) && all;
+        return all;
+    }
+    bool all = true;
+    for (std::size_t i = 0; i < ids.size(); i += noted_at_once)
+        all = remove_from_spool(std::span(ids).subspan(i, std::min(noted_at_once, ids.size() - i))) && all;
+    return all;
+}
+
+// The journal is told before and after: what has been deleted does not come back after a power cut. The
+// envelope decides who has a message: whoever finds it gone leaves the content alone.
+bool mailbox::remove_from_spool(std::span<const std::string> ids) {
+    std::vector<std::string> present;
+    bool all = true;
+    for (const std::string& id : ids) {
+        if (shared_->dir.exists(name_of(id, envelope_suffix)))
+            present.push_back(id);
+        else
+            all = removed(directory(), name_of(id, envelope_suffix), {}) && all; // says so in the log
+    }
+    if (present.empty())
+        return all;
+    std::uint64_t number = shared_->claims.next(present.size());
+    (void)shared_->records.claim(present, number); // declined or not, the files are what counts
+    for (const std::string& id : present) {
+        bool gone = removed(directory(), name_of(id, envelope_suffix), {}) &&
+                    removed(directory(), name_of(id, content_suffix), {});
+        shared_->records.append(gone ? record_kind::done : record_kind::released, id, urgency::riding,
+                                number++);
+        all = all && gone;
+    }
+    return all;
+}
+
+// Of a user's own directory the journal knows nothing. A message of the same name in the spool directory is
+// another one as long as its envelope is there.
+bool mailbox::remove_from_user(const std::string& id, const std::vector<os::file>& others) {
+    std::string body = name_of(id, content_suffix), where = user_ + "/";
+    if (!removed(directory(), name_of(id, envelope_suffix), where))
+        return false;
+    if (files().status(directory(), body).has_value())
+        return removed(directory(), body, where);
+    if (is_needed(id, others) || !shared_->dir.exists(body))
+        return true;
+    bool gone = removed(shared_->dir.directory(), body, {});
+    if (gone)
+        shared_->records.append(record_kind::done, id, urgency::riding);
+    return gone;
+}
+
+bool mailbox::removed(const os::file& from, const std::string& name, const std::string& where) const {
+    auto outcome = files().remove(from, name);
+    if (outcome.has_error())
+        shared_->log.error("failed to delete {}: {}", base::printable(shared_->dir.path_of(where + name)),
+                           base::to_lower(outcome.error().code.message()));
+    return outcome.has_value();
+}
+
+// By an envelope in any state in the spool directory, or by one in anybody's sub-directory.
+bool mailbox::is_needed(const std::string& id, const std::vector<os::file>& others) const {
+    constexpr std::array states{envelope_suffix, new_suffix, busy_suffix, bad_suffix, held_suffix};
+    for (std::string_view state : states)
+        if (shared_->dir.exists(name_of(id, state)))
+            return true;
+    std::string envelope = name_of(id, envelope_suffix);
+    return std::any_of(others.begin(), others.end(), [&](const os::file& one) {
+        auto there = files().status(one, envelope);
+        return there.has_value() || there.error().code != errc::no_such_file_or_directory;
+    });
+}
+
+namespace {
+
+std::vector<std::string> sub_directories(const folder& dir) {
+    std::vector<std::string> names;
+    auto listed = dir.files().list(dir.directory(), [&](std::string_view name) {
+        if (is_name(name))
+            names.emplace_back(name);
+    });
+    if (listed.has_error())
+        return {};
+    std::erase_if(names, [&](const std::string& name) {
+        if (name.ends_with(content_suffix) || name.find(envelope_suffix) != std::string::npos)
+            return true; // a message's, mostly: no need to ask
+        auto about = dir.status(name);
+        return about.has_error() || about->kind != os::file_status::type::directory;
+    });
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+} // namespace
+
+std::vector<os::file> mailbox::other_directories() const {
+    std::vector<os::file> opened;
+    for (const std::string& name : sub_directories(shared_->dir))
+        if (auto one = files().open_directory(shared_->dir.directory(), name); one.has_value())
+            opened.push_back(std::move(*one));
+    return opened;
+}
+
+std::vector<std::string> inaccessible_mailboxes(store& of) {
+    const folder& dir = of.impl_->shared->dir;
+    std::vector<std::string> names = sub_directories(dir);
+    std::erase_if(names, [&](const std::string& name) {
+        auto opened = dir.files().open_directory(dir.directory(), name);
+        return opened.has_value() && dir.files().list(*opened, [](std::string_view) {}).has_value();
+    });
+    return names;
+}
+
+} // namespace spool

@@ -1,0 +1,77 @@
+// The admin engine: any input, cut in two ways, must give the same output and ask for the same things.
+#include "admin/server_engine.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace {
+
+struct player {
+    player() {
+        settings.version = "3";
+        settings.can_forward = true;
+        settings.may_terminate = true;
+    }
+
+    void feed(std::string_view bytes) {
+        if (closed)
+            return;
+        const std::unique_ptr<char[]> copy(new char[bytes.size()]);
+        bytes.copy(copy.get(), bytes.size());
+        engine.feed({copy.get(), bytes.size()});
+        for (;;) {
+            admin::action todo = engine.next();
+            if (std::holds_alternative<admin::read_more>(todo))
+                break;
+            record += static_cast<char>('A' + todo.index());
+            if (std::holds_alternative<admin::close_session>(todo)) {
+                closed = true;
+                break;
+            }
+            if (std::holds_alternative<admin::list_messages>(todo))
+                engine.listed(std::vector<std::string>{"a", "b"});
+            else if (auto* show = std::get_if<admin::show_message>(&todo))
+                engine.shown(admin::message_details{show->id, "ready", {}, {}, 1, show->id, {}});
+            else if (auto* change = std::get_if<admin::change_message>(&todo))
+                engine.changed(base::error{{}, change->id});
+            else if (std::holds_alternative<admin::unfail_all>(todo))
+                engine.unfailed();
+            else if (std::holds_alternative<admin::flush_now>(todo))
+                engine.flush_ended("x");
+            else if (std::holds_alternative<admin::begin_events>(todo))
+                engine.event("network: in: start");
+            else if (std::holds_alternative<admin::tell_status>(todo))
+                engine.status({});
+            else if (std::holds_alternative<admin::tell_counters>(todo))
+                engine.counters({{"n", 1}});
+        }
+        record += engine.take_output();
+    }
+
+    admin::server_settings settings;
+    admin::server_engine engine{settings};
+    std::string record;
+    bool closed = false;
+};
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size == 0)
+        return 0;
+    std::size_t piece = data[0] % 16U + 1;
+    const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
+    player whole, cut;
+    whole.feed(input);
+    for (std::size_t at = 0; at < input.size(); at += piece)
+        cut.feed(input.substr(at, piece));
+    // The order of a question and of output before it is the driver's; both are in the record.
+    if (whole.record.size() != cut.record.size() || whole.closed != cut.closed)
+        std::abort();
+    return 0;
+}
