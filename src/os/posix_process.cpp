@@ -181,24 +181,38 @@ std::string current_directory() {
     return ::getcwd(path, sizeof path) ? path : "/";
 }
 
-base::result<std::string> read_file(const std::string& path) {
+namespace {
+
+template <class Text>
+base::result<Text> read_whole(const std::string& path) {
     int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return base::last_error("open " + path);
-    std::string text;
+    Text text;
     char buffer[4096];
     ssize_t n;
     while ((n = ::read(fd, buffer, sizeof buffer)) != 0) {
         if (n > 0)
-            text.append(buffer, static_cast<std::size_t>(n));
+            text.append(std::string_view(buffer, static_cast<std::size_t>(n)));
         else if (errno != EINTR)
             break;
     }
     int why = errno;
     ::close(fd);
+    base::wipe(buffer, sizeof buffer);
     if (n < 0)
         return base::make_error(why, "read " + path);
     return text;
+}
+
+} // namespace
+
+base::result<std::string> read_file(const std::string& path) {
+    return read_whole<std::string>(path);
+}
+
+base::result<base::secret_text> read_secret_file(const std::string& path) {
+    return read_whole<base::secret_text>(path);
 }
 
 file_kind look_at(const std::string& path) {
@@ -215,6 +229,14 @@ std::optional<std::string> environment_variable(const std::string& name) {
 
 bool may_write_to(const std::string& directory) {
     return ::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+std::optional<file_version> version_of(const std::string& path) {
+    struct stat found {};
+    if (::stat(path.c_str(), &found) != 0)
+        return std::nullopt;
+    return file_version{std::int64_t{found.st_mtim.tv_sec} * 1'000'000'000 + found.st_mtim.tv_nsec,
+                        static_cast<std::uint64_t>(found.st_size), found.st_ino};
 }
 
 std::string host_name() {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "base/secret_text.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -68,6 +70,7 @@ std::string current_directory();
 
 // Text of a small file, or nothing.
 base::result<std::string> read_file(const std::string& path);
+base::result<base::secret_text> read_secret_file(const std::string& path);
 enum class file_kind { missing, file, directory };
 file_kind look_at(const std::string& path);
 
@@ -76,6 +79,14 @@ std::optional<std::string> environment_variable(const std::string& name);
 
 // Whether the process may write to the directory as it is now.
 bool may_write_to(const std::string& directory);
+// What tells one state of a file from another; nothing if it cannot be looked at.
+struct file_version {
+    std::int64_t modified = 0; // nanoseconds since 1970
+    std::uint64_t size = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const file_version&) const = default;
+};
+std::optional<file_version> version_of(const std::string& path);
 
 // Node name, and the canonical name found by resolving it, empty if there is none [blocks].
 std::string host_name();
