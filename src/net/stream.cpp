@@ -272,6 +272,8 @@ awaitable<base::result<base::tls_session>> stream::start_tls(tls_service with) {
         return std::shared_ptr<tls::engine>(context->begin());
     };
     std::shared_ptr<tls::engine> engine = co_await with.handshakes.run(begin);
+    if (!engine)
+        co_return base::make_error(ENOMEM, "tls");
     impl_->engine = engine;
     auto step = [engine] {
         return engine->handshake();

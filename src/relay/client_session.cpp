@@ -2,6 +2,8 @@
 // streams the content from the spool. No protocol knowledge is here.
 #include "relay/client_session.hpp"
 
+#include "base/text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -81,7 +83,7 @@ void client_session::notice_end() {
     auto buffer = worker_.buffers().take();
     auto n = peer_->read_now(buffer.bytes());
     if (n.has_error())
-        engine_->disconnected("peer disconnected");
+        lost(n.error(), "ssl read");
     else if (*n > 0)
         engine_->feed(buffer.bytes().first(*n));
 }
@@ -94,10 +96,35 @@ net::awaitable<smtp::client_action> client_session::advance(outgoing_message& me
             co_await exchange(*wait);
         } else if (auto* want = std::get_if<smtp::read_content>(&now)) {
             co_await supply_content(message, want->at_most);
+        } else if (std::holds_alternative<smtp::start_tls>(now)) {
+            co_await start_tls();
         } else {
             co_return now;
         }
     }
+}
+
+net::awaitable<void> client_session::start_tls() {
+    peer_->deadline(after(settings_.connection_timeout));
+    auto established = co_await peer_->start_tls(*settings_.tls);
+    if (established.has_value()) {
+        log_.verbose("tls protocol established with {} protocol {} cipher {}", peer(), established->protocol,
+                     established->cipher);
+        engine_->tls_established(std::move(*established));
+    } else if (net::stream::is_timeout(established.error())) {
+        engine_->tls_failed("secure connection timeout");
+    } else {
+        log_.warning("tls: tls error: {}", base::printable(established.error().what));
+        engine_->tls_failed("peer disconnected: ssl connect");
+    }
+}
+
+// The connection has failed, or what came over it is not TLS as it should be.
+void client_session::lost(const base::error& why, const char* during) {
+    if (!net::stream::is_tls_failure(why))
+        return engine_->disconnected("peer disconnected");
+    log_.warning("tls: tls error: {}", base::printable(why.what));
+    engine_->disconnected(fmt::format("peer disconnected: {}", during));
 }
 
 net::awaitable<bool> client_session::write_output() {
@@ -112,7 +139,7 @@ net::awaitable<bool> client_session::write_output() {
         engine_->disconnected(
             fmt::format("flow-control timeout after {}s", settings_.response_timeout.count()));
     else
-        engine_->disconnected("peer disconnected");
+        lost(written.error(), "ssl write");
     co_return false;
 }
 
@@ -131,13 +158,13 @@ net::awaitable<void> client_session::exchange(smtp::read_reply wait) {
             if (net::stream::is_timeout(ready.error()))
                 engine_->timed_out(static_cast<unsigned>(limit.count()));
             else
-                engine_->disconnected("peer disconnected");
+                lost(ready.error(), "ssl read");
             co_return;
         }
         auto buffer = worker_.buffers().take();
         auto n = peer_->read_now(buffer.bytes());
         if (n.has_error()) {
-            engine_->disconnected("peer disconnected");
+            lost(n.error(), "ssl read");
             co_return;
         }
         if (*n > 0) {

@@ -23,6 +23,7 @@ namespace relay {
 struct client_session_settings {
     smtp::client_settings protocol; // helo_name is our domain; replaced by the local address if it has no dot
     std::optional<net::local_interface> from;
+    std::optional<net::tls_service> tls{};       // there whenever the protocol settings ask for TLS
     std::chrono::seconds connection_timeout{40}; // each 0 = none
     std::chrono::seconds response_timeout{1800};
     std::chrono::seconds prompt_timeout{20};
@@ -55,6 +56,8 @@ public:
 private:
     void notice_end();
     net::awaitable<smtp::client_action> advance(outgoing_message& message);
+    net::awaitable<void> start_tls();
+    void lost(const base::error& why, const char* during);
     net::awaitable<void> exchange(smtp::read_reply wait);
     net::awaitable<void> supply_content(outgoing_message& message, std::size_t at_most);
     net::awaitable<bool> write_output();

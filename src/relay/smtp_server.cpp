@@ -179,15 +179,13 @@ private:
     }
 
     void handshake_failed(const base::error& why) {
-        if (net::stream::is_tls_failure(why)) {
-            log_.warning("tls: tls error: {}", base::printable(why.what));
-            reason_ = "peer disconnected: ssl accept";
-        } else if (net::stream::is_interrupt(why)) {
+        if (net::stream::is_interrupt(why)) {
             reason_ = "shutdown";
         } else if (net::stream::is_timeout(why)) {
             waited_in_vain(why);
         } else {
-            reason_ = "peer disconnected";
+            log_.warning("tls: tls error: {}", base::printable(why.what));
+            reason_ = "peer disconnected: ssl accept";
         }
         engine_.tls_failed(reason_);
     }

@@ -5,9 +5,10 @@
 // why the engine speaks only when nothing unread is there (quiet()), and why everything unexpected ends the
 // session.
 //
-// Seams: STARTTLS and AUTH become states between `ehlo` and `ready`. After STARTTLS the session begins again
-// at say_ehlo(), which forgets what was learned in clear; quiet() already refuses what was sent ahead of the
-// handshake.
+// After the handshake the session begins again at say_ehlo(), which forgets what was learned in clear;
+// quiet() refuses what was sent ahead of it.
+//
+// Seams: AUTH becomes a state between `ehlo` and `ready`.
 #include "smtp/client_engine.hpp"
 
 #include "base/text.hpp"
@@ -37,6 +38,7 @@ struct extensions {
     bool chunking = false;
     bool pipelining = false;
     bool smtp_utf8 = false;
+    bool start_tls = false;
 
     void learn(std::string_view line) {
         const std::string_view keyword = line.substr(0, line.find_first_of(" \t"));
@@ -45,6 +47,7 @@ struct extensions {
         chunking |= base::iequals(keyword, "CHUNKING");
         pipelining |= base::iequals(keyword, "PIPELINING");
         smtp_utf8 |= base::iequals(keyword, "SMTPUTF8");
+        start_tls |= base::iequals(keyword, "STARTTLS");
     }
 };
 
@@ -66,6 +69,8 @@ struct client_engine::impl {
         greeting,
         ehlo,
         helo,
+        starttls,
+        handshake,
         ready,
         mail,
         rcpt,
@@ -81,13 +86,16 @@ struct client_engine::impl {
     };
 
     impl(const client_settings& s, base::logger l)
-        : settings_(s), log_(std::move(l)), replies_(s.max_reply_line, s.max_reply_lines) {}
+        : settings_(s), log_(std::move(l)),
+          state_(s.tls == tls_mode::implicit ? state::handshake : state::greeting),
+          replies_(s.max_reply_line, s.max_reply_lines) {}
 
     client_action next();
     std::size_t next_piece() const;
     bool take_reply();
     void on_reply(const reply_type& reply);
     void on_ehlo(const reply_type& reply);
+    void on_starttls(const reply_type& reply);
     void on_mail(const reply_type& reply);
     void on_rcpt(const reply_type& reply);
     void on_drain();
@@ -96,6 +104,9 @@ struct client_engine::impl {
     void on_final(const reply_type& reply);
 
     void say_ehlo();
+    void say_starttls();
+    void session_begins();
+    void tls_established();
     void send(const mail::envelope& e, std::uint64_t size);
     std::string_view obstacle();
     std::string mail_command() const;
@@ -118,8 +129,9 @@ struct client_engine::impl {
     base::logger log_;
 
     // session
-    state state_ = state::greeting;
+    state state_;
     extensions peer_;
+    bool encrypted_ = false;
     bool greeting_due_ = true; // it may still come, although EHLO has been sent
     bool was_ready_ = false;   // the session has started
     bool warned_eight_bit_ = false;
@@ -163,6 +175,8 @@ client_action client_engine::impl::next() {
             return session_failed{failure_, failed_in_hand_};
         case state::over:
             return session_over{};
+        case state::handshake:
+            return start_tls{};
         case state::ready:
             if (!quiet())
                 break;
@@ -221,7 +235,8 @@ bool client_engine::impl::take_reply() {
 }
 
 void client_engine::impl::on_reply(const reply_type& reply) {
-    if (reply.code == 421) { // the peer is about to close, whatever was asked (RFC 5321 section 3.8)
+    if (reply.code == 421 &&
+        state_ != state::starttls) { // the peer is about to close, whatever was asked (RFC 5321 section 3.8)
         if (message_.envelope != nullptr && !outcome_)
             outcome_ = refusal(reply);
         return unexpected(reply.text());
@@ -235,6 +250,8 @@ void client_engine::impl::on_reply(const reply_type& reply) {
     case state::ehlo:
     case state::helo:
         return on_ehlo(reply);
+    case state::starttls:
+        return on_starttls(reply);
     case state::mail:
         return on_mail(reply);
     case state::rcpt:
@@ -253,6 +270,7 @@ void client_engine::impl::on_reply(const reply_type& reply) {
             return unexpected(reply.text());
         state_ = state::ready;
         return;
+    case state::handshake:
     case state::ready:
     case state::content:
     case state::chunk:
@@ -282,9 +300,9 @@ void client_engine::impl::on_ehlo(const reply_type& reply) {
             std::for_each(reply.lines.begin() + 1, reply.lines.end(),
                           [this](const std::string& line) { peer_.learn(line); });
         greeting_due_ = false;
-        was_ready_ = true;
-        state_ = state::ready;
-        return;
+        if (settings_.tls == tls_mode::starttls && !encrypted_)
+            return say_starttls();
+        return session_begins();
     }
     const bool not_known = reply.code == 500 || reply.code == 501 || reply.code == 502;
     if (state_ == state::helo || !not_known)
@@ -293,6 +311,44 @@ void client_engine::impl::on_ehlo(const reply_type& reply) {
         return;
     say("HELO " + settings_.helo_name);
     state_ = state::helo;
+}
+
+// Where the server does not offer it the session goes on in clear, unless that is forbidden.
+void client_engine::impl::say_starttls() {
+    if (!peer_.start_tls && !settings_.tls_required)
+        return session_begins();
+    if (!peer_.start_tls)
+        return fail(fmt::format("tls is mandated but the server cannot do {}",
+                                state_ == state::helo ? "esmtp" : "starttls"));
+    if (!quiet())
+        return;
+    say("STARTTLS");
+    state_ = state::starttls;
+}
+
+// Nothing may stand behind the reply: it would have been said in clear, by anybody, and be taken for an
+// answer given in the encrypted session.
+void client_engine::impl::on_starttls(const reply_type& reply) {
+    if (reply.refusal())
+        return fail(fmt::format("tls/ssl error: {}", reply.text()));
+    if (reply.code != 220)
+        return unexpected(reply.text());
+    if (quiet())
+        state_ = state::handshake;
+}
+
+void client_engine::impl::tls_established() {
+    assert(state_ == state::handshake);
+    encrypted_ = true;
+    if (settings_.tls == tls_mode::implicit)
+        state_ = state::greeting;
+    else
+        say_ehlo();
+}
+
+void client_engine::impl::session_begins() {
+    was_ready_ = true;
+    state_ = state::ready;
 }
 
 // ---- one message
@@ -591,6 +647,14 @@ void client_engine::quit() {
         return;
     impl_->say("QUIT");
     impl_->state_ = impl::state::over;
+}
+
+void client_engine::tls_established(base::tls_session) {
+    impl_->tls_established();
+}
+
+void client_engine::tls_failed(std::string reason) {
+    impl_->fail(std::move(reason));
 }
 
 void client_engine::content(std::span<const char> bytes, bool last) {

@@ -5,11 +5,14 @@
 // The output is written whenever next() says read_reply or read_content with output pending, in one write; a
 // body is streamed, never held whole. It never throws; replies are bounded by client_settings.
 //
-// Life: greeting, EHLO (HELO), then ready -> [message -> done]* -> quit. A failed session is final.
+// Life: greeting, EHLO (HELO), with TLS the handshake and EHLO again, then ready -> [message -> done]* ->
+// quit. A failed session is final.
 #pragma once
 
 #include "base/log.hpp"
+#include "base/tls_session.hpp"
 #include "mail/envelope.hpp"
+#include "smtp/tls_mode.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +27,11 @@
 namespace smtp {
 
 struct client_settings {
-    std::string helo_name;        // argument of EHLO: our domain, or the local address if that has no dot
-    bool forward_to_some = false; // --forward-to-some
-    bool anonymous = false;       // --anonymous=client
+    std::string helo_name;         // argument of EHLO: our domain, or the local address if that has no dot
+    bool forward_to_some = false;  // --forward-to-some
+    bool anonymous = false;        // --anonymous=client
+    tls_mode tls = tls_mode::none; // starttls: if the server offers it
+    bool tls_required = false;     // nothing is sent in clear
     // --client-smtp-config
     bool pipelining = false;
     bool smtputf8_strict = true;
@@ -81,8 +86,8 @@ struct session_failed {
 // quit() has been called and QUIT is in take_output(): write it, shut down the sending side, close.
 struct session_over {};
 
-using client_action =
-    std::variant<read_reply, session_ready, read_content, message_done, session_failed, session_over>;
+using client_action = std::variant<start_tls, read_reply, session_ready, read_content, message_done,
+                                   session_failed, session_over>;
 
 class client_engine {
 public:
@@ -94,6 +99,10 @@ public:
     // What the peer sent; copied, so the octets may go at once.
     void feed(std::span<const char> bytes);
     client_action next();
+
+    // Answers to start_tls. What the server said in clear is forgotten; after a failure the session is.
+    void tls_established(base::tls_session session);
+    void tls_failed(std::string reason);
 
     // Answer to session_ready. `envelope` stays valid until message_done or session_failed.
     void send(const mail::envelope& envelope, std::uint64_t content_size);

@@ -96,6 +96,7 @@ struct server_engine::impl {
     void end_session(int code, std::string_view text, std::string_view reason);
 
     // ---- input
+    void look_at_opening();
     step receive_command();
     step receive_data();
     step receive_chunk();
@@ -153,6 +154,7 @@ struct server_engine::impl {
     question asked_ = question::none;
     bool available_ = true;
     bool first_command_ = true;
+    std::string opening_; // the first octets of the session
     bool long_line_seen_ = false;
     unsigned errors_ = 0;
     unsigned syntax_errors_ = 0;
@@ -211,6 +213,7 @@ void server_engine::start(bool service_available) {
 void server_engine::feed(std::span<const char> bytes) {
     assert(impl_->input_.empty());
     impl_->input_ = bytes;
+    impl_->look_at_opening();
 }
 
 server_action server_engine::next() {
@@ -315,6 +318,18 @@ void server_engine::impl::end_session(int code, std::string_view text, std::stri
 }
 
 // ---- input
+
+// A client that speaks TLS at once begins with a handshake record of version 3.x (RFC 8446 section 5.1).
+void server_engine::impl::look_at_opening() {
+    constexpr std::size_t enough = 3;
+    if (opening_.size() == enough)
+        return;
+    const auto more = input_.first(std::min(enough - opening_.size(), input_.size()));
+    opening_.append(more.data(), more.size());
+    if (!tls_ && opening_.size() == enough && opening_.starts_with("\x16\x03") && opening_[2] <= 4)
+        log_.warning("received unexpected tls handshake packet from remote client: "
+                     "try enabling implicit tls (smtps)");
+}
 
 step server_engine::impl::receive_command() {
     const auto line = line_.take(input_);

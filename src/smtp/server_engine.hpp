@@ -23,6 +23,7 @@
 #include "base/tls_session.hpp"
 #include "mail/date.hpp"
 #include "mail/envelope.hpp"
+#include "smtp/tls_mode.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -34,8 +35,6 @@
 #include <variant>
 
 namespace smtp {
-
-enum class tls_mode { none, starttls, implicit };
 
 struct server_settings {
     std::string domain;             // --domain
@@ -78,10 +77,6 @@ struct read_more {};
 
 // Many replies have gathered and input is left: write take_output(), then go on. No answer.
 struct write_replies {};
-
-// STARTTLS has been accepted: write take_output(), then do the handshake. Octets that were read beyond the
-// command are to be dropped. Answer: tls_established() or tls_failed().
-struct start_tls {};
 
 // RCPT or VRFY: ask the address verifier. Answer: recipient_checked().
 struct check_recipient {

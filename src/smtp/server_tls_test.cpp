@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 using smtp::testing::server_recorder;
@@ -184,4 +185,14 @@ TEST_F(server_tls, failed_handshake_ends_the_session_without_a_reply) {
     r.tls_failed();
     EXPECT_THAT(r.record, ElementsAre(greeting, "S: 250 hello", ready, "A: start tls",
                                       "A: abort: peer disconnected: ssl accept"));
+}
+
+TEST_F(server_tls, client_that_speaks_tls_at_once_is_warned_of) {
+    const std::string_view hello("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11);
+    const std::string warning = "warning: received unexpected tls handshake packet from remote client: "
+                                "try enabling implicit tls (smtps)";
+    record_of(hello);
+    EXPECT_EQ(std::ranges::count(last->log.lines, warning), 1);
+    record_of("NOOP\r\n\x16\x03\x01");
+    EXPECT_EQ(std::ranges::count(last->log.lines, warning), 0);
 }
