@@ -68,6 +68,7 @@ process build_process(const option_values& given, const surroundings& around) {
     if (!given.value("user").empty())
         whole.user = given.value("user");
     whole.check_only = given.has("check-config");
+    whole.tls_config = given.items("tls-config");
     whole.threads = given.number("threads", whole.threads);
     return whole;
 }
@@ -167,6 +168,31 @@ void build_checks(const option_values& given, const surroundings& around, instan
     one.filter_timeout = given.number("filter-timeout", one.filter_timeout);
 }
 
+void build_tls(const option_values& given, const surroundings& around, instance& one) {
+    const auto files = [&](known_option name) {
+        std::vector<std::string> out;
+        for (const std::string& file : given.items(name))
+            out.push_back(absolute_path(file, around));
+        return out;
+    };
+    const auto authorities = [&](known_option name) {
+        const std::string value = given.value(name);
+        return value.starts_with('<') ? value : absolute_path(value, around);
+    };
+    one.server_tls.starttls = given.has("server-tls");
+    one.server_tls.implicit = given.has("server-tls-connection");
+    one.server_tls.required = given.has("server-tls-required");
+    one.server_tls.certificate_files = files("server-tls-certificate");
+    one.server_tls.verify = authorities("server-tls-verify");
+    one.client_tls.starttls = given.has("client-tls");
+    one.client_tls.implicit = given.has("client-tls-connection");
+    one.client_tls.required = given.has("client-tls-required");
+    one.client_tls.certificate_files = files("client-tls-certificate");
+    one.client_tls.verify = authorities("client-tls-verify");
+    one.client_tls.verify_name = given.value("client-tls-verify-name");
+    one.client_tls.server_name = given.value("client-tls-server-name");
+}
+
 void build_limits(const option_values& given, instance& one) {
     auto& to = one.limits;
     to.command_line = given.number("max-command-line", std::uint64_t{to.command_line});
@@ -197,6 +223,7 @@ instance build_instance(const named_values& from, const surroundings& around) {
     build_client_switches(given, one);
     build_checks(given, around, one);
     build_limits(given, one);
+    build_tls(given, around, one);
     return one;
 }
 

@@ -259,6 +259,30 @@ TEST(building, shown_defaults_are_true) {
     EXPECT_EQ(shown.client_smtp.eightbit_strict, real.client_smtp.eightbit_strict);
 }
 
+TEST(building, tls) {
+    const configuration none = configuration_of({});
+    EXPECT_FALSE(none.instances[0].server_tls.enabled() || none.instances[0].client_tls.enabled());
+    EXPECT_TRUE(none.whole.tls_config.empty());
+
+    const configuration found = configuration_of(
+        {"--server-tls", "--server-tls-required", "--server-tls-certificate=key.pem,/etc/cert.pem",
+         "--server-tls-verify=<default>", "--forward-to=h:25", "--client-tls-connection",
+         "--client-tls-required", "--client-tls-certificate=a", "--client-tls-certificate=b",
+         "--client-tls-verify=ca", "--client-tls-verify-name=mail.example",
+         "--client-tls-server-name=sni.example", "--tls-config=mbedtls", "--tls-config=tlsv1.2,-tlsv1.3"});
+    EXPECT_EQ(found.whole.tls_config, (words{"mbedtls", "tlsv1.2", "-tlsv1.3"}));
+    const tls_side& server = found.instances[0].server_tls;
+    EXPECT_TRUE(server.starttls && !server.implicit && server.required);
+    EXPECT_EQ(server.certificate_files, (words{"/home/u/key.pem", "/etc/cert.pem"}));
+    EXPECT_EQ(server.verify, "<default>");
+    const tls_side& client = found.instances[0].client_tls;
+    EXPECT_TRUE(!client.starttls && client.implicit && client.required);
+    EXPECT_EQ(client.certificate_files, (words{"/home/u/a", "/home/u/b"}));
+    EXPECT_EQ(client.verify, "/home/u/ca");
+    EXPECT_EQ(client.verify_name, "mail.example");
+    EXPECT_EQ(client.server_name, "sni.example");
+}
+
 TEST(building, filters_and_checks) {
     const instance one =
         build_instance(values_of({"--filter=@app/f,exit:3", "--filter=net:h:1", "--forward-to=h:25",

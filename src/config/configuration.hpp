@@ -34,12 +34,25 @@ struct process {
     bool daemon = true;
     std::string pid_file; // absolute, empty if none
     std::string user = "daemon";
-    unsigned threads = 0;    // --threads; 0 = one per core
-    bool check_only = false; // --check-config
+    std::vector<std::string> tls_config; // keywords of --tls-config
+    unsigned threads = 0;                // --threads; 0 = one per core
+    bool check_only = false;             // --check-config
 };
 
 struct anonymity {
     bool vrfy = false, server = false, content = false, client = false;
+};
+
+// --server-tls... or --client-tls...
+struct tls_side {
+    bool starttls = false;
+    bool implicit = false;
+    bool required = false;
+    std::vector<std::string> certificate_files; // absolute; at most two: key, certificates
+    std::string verify;                         // absolute path or "<...>"; empty: not given
+    std::string verify_name;                    // client only
+    std::string server_name;                    // client only
+    bool enabled() const noexcept { return starttls || implicit; }
 };
 
 struct interface_item {
@@ -89,6 +102,8 @@ struct instance {
     std::optional<admin_service> admin;
     // Ends after one run: --as-client, or --dont-serve with --forward and without --poll.
     bool client_mode = false;
+    tls_side server_tls;
+    tls_side client_tls;
     // filters and checks; all empty until their options are available
     std::vector<filter_specification> filters;
     std::vector<filter_specification> client_filters;

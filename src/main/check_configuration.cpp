@@ -1,6 +1,7 @@
 #include "main/check_configuration.hpp"
 
 #include "main/relay_instance.hpp"
+#include "main/tls_setup.hpp"
 
 #include "base/text.hpp"
 #include "base/translation.hpp"
@@ -82,6 +83,9 @@ private:
         os::worker_pool nobody("check", 1, [] {});
         relay_instance relay(one, *files_, nobody, std::make_shared<std::atomic<bool>>(false),
                              base::logger(log_));
+        tls_setup tls(config_, base::logger(log_));
+        if (auto opened = relay.open_tls(tls); opened.has_error())
+            errors_.push_back(opened.error().message());
         if (auto configured = relay.configure(); configured.has_error())
             errors_.push_back(configured.error().message());
         nobody.stop();

@@ -6,6 +6,7 @@
 #include "mail/idn.hpp"
 #include "os/process.hpp"
 #include "os/translations.hpp"
+#include "tls/context.hpp"
 
 #include <cstdio>
 #include <exception>
@@ -41,6 +42,7 @@ config::surroundings find_surroundings() {
         return mail::to_a_labels(domain);
     };
     around.variable = os::environment_variable;
+    around.tls_library = tls::libraries();
     around.default_spool_dir = EMAILRELAY_SPOOL_DIR;
     around.default_locale_dir = EMAILRELAY_LOCALE_DIR;
     return around;

@@ -2,6 +2,7 @@
 #include "main/program.hpp"
 
 #include "main/relay_instance.hpp"
+#include "main/tls_setup.hpp"
 
 #include "net/signals.hpp"
 #include "net/worker.hpp"
@@ -110,6 +111,7 @@ private:
         std::size_t threads = config_.whole.threads != 0 ? config_.whole.threads : os::processor_count();
         workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads, os::prepare_file_thread);
+        tls_ = std::make_unique<tls_setup>(config_, logger_);
         auto syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
         for (const config::instance& i : config_.instances) {
             base::log_context context;
@@ -149,6 +151,8 @@ private:
     base::result<void> open() {
         watch_signals(); // before there are files to be removed at the end
         for (auto& i : instances_) {
+            if (auto read = i->open_tls(*tls_); read.has_error())
+                return read.error();
             if (auto prepared = i->prepare(*workers_); prepared.has_error())
                 return prepared.error();
             if (auto opened = i->open_spool(); opened.has_error())
@@ -260,10 +264,12 @@ private:
         signals_.reset();
         for (auto& i : instances_)
             i->before_workers_go();
+        tls_->drain();
         workers_.reset();
         for (auto& i : instances_)
             i->after_workers_went();
         disk_->stop();
+        tls_->stop();
         pid_file_.remove();
         log_.stop();
     }
@@ -277,6 +283,7 @@ private:
     os::pid_file pid_file_;
     std::unique_ptr<net::worker_group> workers_;
     std::unique_ptr<os::worker_pool> disk_;
+    std::unique_ptr<tls_setup> tls_;
     std::vector<std::unique_ptr<relay_instance>> instances_;
     std::unique_ptr<net::signal_watch> signals_;
     bool no_messages_ = false;

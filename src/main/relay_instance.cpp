@@ -51,6 +51,12 @@ std::string domain_of(const config::instance& config) {
     return mail::to_a_labels(name).value_or(name);
 }
 
+smtp::tls_mode mode_of(const config::tls_side& given) {
+    if (given.implicit)
+        return smtp::tls_mode::implicit;
+    return given.starttls ? smtp::tls_mode::starttls : smtp::tls_mode::none;
+}
+
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
@@ -71,7 +77,7 @@ base::result<void> relay_instance::configure() {
         auto settings = forwarder_settings();
         if (settings.has_error())
             return settings.error();
-        forwarding_ = std::move(*settings);
+        forwarding_.emplace(std::move(*settings));
     }
     return {};
 }
@@ -126,6 +132,8 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.anonymous_vrfy = config_.anonymous.vrfy;
     s.protocol.anonymous_content = config_.anonymous.content;
     s.protocol.size_limit = config_.size_limit;
+    s.protocol.tls = mode_of(config_.server_tls);
+    s.protocol.tls_required = config_.server_tls.required;
     s.protocol.pipelining = config_.server_smtp.pipelining;
     s.protocol.chunking = config_.server_smtp.chunking;
     s.protocol.smtputf8 = config_.server_smtp.smtputf8;
@@ -205,6 +213,10 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
     c.protocol.max_reply_lines = config_.limits.response_lines;
     c.protocol.forward_to_some = config_.forward_to_some;
     c.protocol.anonymous = config_.anonymous.client;
+    c.protocol.tls = mode_of(config_.client_tls);
+    c.protocol.tls_required = config_.client_tls.required;
+    if (auto tls = tls_.client())
+        c.tls.emplace(*tls);
     c.protocol.pipelining = config_.client_smtp.pipelining;
     c.protocol.smtputf8_strict = config_.client_smtp.smtputf8_strict;
     c.protocol.eightbit_strict = config_.client_smtp.eightbit_strict;
@@ -230,6 +242,8 @@ void relay_instance::start(net::worker_group& workers,
     if (config_.serve_smtp) {
         relay::smtp_services services{.store = *store_, .work = work_};
         services.watch = watch_;
+        if (auto tls = tls_.server())
+            services.tls.emplace(*tls);
         if (config_.immediate && forwarding_)
             services.immediate = &*forwarding_;
         if (config_.forward_on_disconnect && forwarding_)

@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "config/configuration.hpp"
 #include "main/service_listeners.hpp"
+#include "main/tls_setup.hpp"
 #include "net/dnsbl.hpp"
 #include "net/worker.hpp"
 #include "os/filesystem.hpp"
@@ -39,6 +40,9 @@ public:
     // the place of the default addresses: descriptors, given before prepare().
     bool takes_activation_sockets() const;
     void use_activation_sockets(std::vector<int> sockets) { activation_sockets_ = std::move(sockets); }
+
+    // Reads keys and certificates. Before configure().
+    base::result<void> open_tls(tls_setup& shared) { return tls_.open(config_, shared, log_); }
 
     // Builds what the configuration describes and checks the files that it names; opens no socket and changes
     // nothing. Enough for --check-config, and the first step of prepare().
@@ -84,6 +88,7 @@ private:
     std::shared_ptr<std::atomic<bool>> syntax_hint_given_;
     base::logger log_;
     relay::blocking work_;
+    instance_tls tls_;
     std::vector<int> activation_sockets_;
     service_listeners smtp_listeners_, admin_listeners_;
     bool notifies_ = false;

@@ -1,0 +1,430 @@
+"""TLS on both sides, against openssl, curl, swaks, msmtp, Python, Postfix and the relay itself, with both libraries."""
+import os
+import smtplib
+import socket
+import ssl
+
+import harness
+from certificates import Authority
+from harness import domain, equal, fail, match, need
+from mail_servers import Postfix
+
+libraries = ['openssl', 'mbedtls']
+body = b'Subject: x\r\n\r\nhello\r\n'
+
+
+def server(t, authority, *words, library='openssl', name='server', mode='--server-tls', certificate=None, **how):
+    return t.relay(mode, f'--server-tls-certificate={certificate or authority.issue("localhost", san="DNS:localhost", rsa=True)}',
+                   f'--tls-config={library}', *words, spool=t.spool(f'spool-{name}'), name=name, **how)
+
+
+def context(authority=None, certificate=None, highest=None):
+    made = ssl.create_default_context(cafile=authority and authority.certificate)
+    if not authority:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    if certificate:
+        made.load_cert_chain(certificate)
+    if highest:
+        made.maximum_version = highest
+    return made
+
+
+def start_tls(relay, ctx, name='client.example.org'):
+    client = smtplib.SMTP('127.0.0.1', relay.port, local_hostname=name, timeout=harness.patience)
+    client._host = 'localhost'
+    client.ehlo()
+    client.starttls(context=ctx)
+    client.ehlo()
+    return client
+
+
+def onward(t, address, *words, status=0, library='openssl', name='client', **how):
+    spool = t.spool(f'spool-{name}')
+    if not spool.names():
+        spool.add('emailrelay.1.1.1', body)
+    output = t.forward(address, f'--tls-config={library}', *words, spool=spool, status=status, **how)
+    return spool, output
+
+
+# ---------------------------------------------------------------- server
+
+def test_starttls_and_implicit_with_both_libraries_and_versions(t):
+    authority = Authority(t)
+    certificate = authority.issue('localhost', san='DNS:localhost', rsa=True)
+    for library in libraries:
+        for mode in ['--server-tls', '--server-tls-connection']:
+            relay = server(t, authority, library=library, mode=mode, name=f'{library}{mode}', certificate=certificate)
+            for version in [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]:
+                with t.row(f'{library} {mode} {version}'):
+                    ctx = context(authority, highest=version)
+                    if mode == '--server-tls':
+                        client = start_tls(relay, ctx)
+                    else:
+                        sock = socket.create_connection(('127.0.0.1', relay.port), timeout=harness.patience)
+                        client = smtplib.SMTP(timeout=harness.patience, local_hostname='client.example.org')
+                        client.sock = ctx.wrap_socket(sock, server_hostname='localhost')
+                        client.file = None
+                        equal(client.getreply()[0], 220)
+                        client.ehlo()
+                    equal(client.has_extn('starttls'), False, 'offered again')
+                    cipher, protocol = client.sock.cipher()[:2]
+                    content = b'Subject: big\r\n\r\n' + b'0123456789 abcdefghijklm\r\n' * 20000
+                    client.sendmail('me@example.com', ['you@example.net'], content)
+                    code, _ = client.docmd('STARTTLS')
+                    equal(code, 503 if mode == '--server-tls' else 500)
+                    client.quit()
+                    wanted = 'TLSv1.2' if library == 'mbedtls' else protocol
+                    found = relay.wait_log(rf'tls protocol established with 127\.0\.0\.1:\d+ protocol {wanted} cipher (\S+)')
+                    message = relay.spool.one()
+                    equal(message.body(), content)
+                    received = message.content.split(b'\r\n')[0].decode()
+                    match(received, rf'^Received: from client\.example\.org \(\[127\.0\.0\.1\]\) by {domain} with ESMTPS tls \w+ ; ')
+                    if library == 'openssl':
+                        match(received, f' tls {cipher.replace("-", "_")} ;')
+                    equal(message.field('ClientCertificate'), '')
+                    for name in relay.spool.names():
+                        os.unlink(relay.spool.path / name)
+            relay.terminate()
+
+
+def test_real_clients(t):
+    need('swaks', 'curl', 'msmtp', 'openssl')
+    authority = Authority(t)
+    relay = server(t, authority)
+    implicit = server(t, authority, mode='--server-tls-connection', name='implicit')
+    mail = t.file('mail', 'Subject: x\n\nhello\n')
+    with t.row('swaks'):
+        t.run(['swaks', '--server', '127.0.0.1', '--port', relay.port, '--tls', '--from', 'a@b.example', '--to', 'c@d.example'])
+        t.run(['swaks', '--server', '127.0.0.1', '--port', implicit.port, '--tlsc', '--from', 'a@b.example', '--to', 'c@d.example'])
+    with t.row('curl'):
+        for url in [f'smtp://localhost:{relay.port}', f'smtps://localhost:{implicit.port}']:
+            t.run(['curl', '-sS', '--ssl-reqd', '--cacert', authority.certificate, '--url', url, '--mail-from', 'a@b.example',
+                   '--mail-rcpt', 'c@d.example', '-T', mail, '-4'])
+    with t.row('msmtp'):
+        for port, starttls in [(relay.port, 'on'), (implicit.port, 'off')]:
+            t.run(['msmtp', '--host=127.0.0.1', f'--port={port}', '--tls=on', f'--tls-starttls={starttls}', '--tls-certcheck=off',
+                   '--from=a@b.example', '--file=/dev/null', 'c@d.example'], input='Subject: x\n\nhello\n')
+    with t.row('openssl s_client'):
+        for version in ['-tls1_2', '-tls1_3']:
+            said = t.run(['openssl', 's_client', '-connect', f'127.0.0.1:{relay.port}', '-starttls', 'smtp', '-verify_return_error',
+                          '-CAfile', authority.certificate, '-crlf', '-quiet', '-ign_eof', version], input='EHLO x\nQUIT\n')
+            match(said, r'250 8BITMIME')
+        for version in ['-tls1', '-tls1_1']:
+            t.run(['openssl', 's_client', '-connect', f'127.0.0.1:{implicit.port}', '-cipher', 'DEFAULT:@SECLEVEL=0', version],
+                  status=1, input='')
+    relay.spool.wait_count(3)
+    implicit.spool.wait_count(3)
+
+
+def test_postfix_as_client_and_next_hop(t):
+    authority = Authority(t)
+    certificate = authority.issue('localhost', san='DNS:localhost,DNS:postfix.example.net', rsa=True)
+    relay = server(t, authority, certificate=certificate)
+    client = Postfix(t, relayhost=relay.port, more={'smtp_tls_security_level': 'encrypt'})
+    with smtplib.SMTP('127.0.0.1', client.port) as c:
+        c.sendmail('a@b.example', ['c@d.example'], body)
+    relay.spool.wait_count(1)
+    match(relay.spool.one().content.decode(), r'with ESMTPS tls TLS_')
+    hop = Postfix(t, more={'smtpd_tls_chain_files': certificate, 'smtpd_tls_security_level': 'encrypt', 'smtpd_tls_received_header': 'yes'})
+    for n, library in enumerate(libraries):
+        with t.row(library):
+            spool, output = onward(t, hop.address, '--client-tls', '--client-tls-required', f'--client-tls-verify={authority.certificate}',
+                                   '--client-tls-verify-name=postfix.example.net', library=library, name=library)
+            spool.check_empty()
+            match(output, r'tls protocol established with .* protocol TLSv1')
+            kept = harness.until(lambda: len(hop.mail()) > n and hop.mail(), 'mail in the mailbox')
+            match(kept[-1].decode(), r'using TLSv1\.')
+
+
+def test_commands_pipelined_in_clear_are_never_executed(t):
+    authority = Authority(t)
+    for library in libraries:
+        relay = server(t, authority, library=library, name=library)
+        wire = relay.greeted()
+        wire.send(b'STARTTLS\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.com>\r\n')
+        wire.expect('220 ready to start tls')
+        tls = context().wrap_socket(wire.socket, server_hostname='localhost')
+        tls.sendall(b'RCPT TO:<victim@example.com>\r\nNOOP\r\nQUIT\r\n')
+        got = b''
+        while part := tls.recv(1000):
+            got += part
+        equal(got, b'503 command out of sequence -- use RSET to resynchronise\r\n250 noop\r\n221 OK\r\n')
+        match(relay.output, 'smtp connection from')
+        if 'evil' in relay.output:
+            fail('executed: ' + relay.output)
+        relay.spool.check_empty()
+
+
+def test_required(t):
+    authority = Authority(t)
+    relay = server(t, authority, '--server-tls-required')
+    wire = relay.greeted()
+    for line in ['MAIL FROM:<a@b>', 'VRFY a']:
+        equal(wire.ask(line, 530), ['encryption required: use starttls'])
+    wire.ask('NOOP', 250)
+    wire.ask('RSET', 250)
+    client = start_tls(relay, context(authority))
+    client.sendmail('a@b', ['c@d'], body)
+    relay.spool.wait_count(1)
+
+
+def test_client_certificates(t):
+    authority, other = Authority(t), Authority(t, 'other')
+    good, wrong, expired = authority.issue('me'), other.issue('me'), authority.issue('me', expired=True)
+    certificate = authority.issue('localhost', san='DNS:localhost', rsa=True)
+    # what the server is told -> who gets in
+    table = [([], dict(none=True, good=True, wrong=True, expired=True)),
+             (['--server-tls-verify=<none>'], dict(none=True, good=True, wrong=True, expired=True)),
+             ([f'--server-tls-verify={authority.certificate}'], dict(none=False, good=True, wrong=False, expired=False)),
+             ([f'--server-tls-verify={authority.hashed()}'], dict(none=False, good=True, wrong=False, expired=False)),
+             (['--server-tls-verify=<default>'], dict(none=False, good=False, wrong=False, expired=False))]
+    files = dict(none=None, good=good, wrong=wrong, expired=expired)
+    for library in libraries:
+        for n, (words, outcomes) in enumerate(table):
+            relay = server(t, authority, *words, library=library, name=f'{library}{n}', certificate=certificate)
+            for who, gets_in in outcomes.items():
+                for version in [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]:
+                    if library == 'mbedtls' and version == ssl.TLSVersion.TLSv1_3:
+                        continue
+                    with t.row(f'{library} {words} {who} {version}'):
+                        try:
+                            client = start_tls(relay, context(authority, files[who], version))
+                            client.sendmail('a@b', ['c@d'], body)
+                            client.quit()
+                            got_in = True
+                        except (ssl.SSLError, smtplib.SMTPException, OSError):
+                            got_in = False
+                        equal(got_in, gets_in)
+                        if not got_in:
+                            relay.wait_log(r'warning: tls: tls error: ssl accept: ')
+                            relay.wait_log(r'smtp connection closed: peer disconnected: ssl accept: 127\.0\.0\.1:\d+$')
+                        else:
+                            text = relay.spool.one().envelope.decode()
+                            recorded = who != 'none' and words != ['--server-tls-verify=<none>']
+                            pem = files[who].with_suffix('.certificate').read_text().strip() if recorded else ''
+                            wanted = 'X-MailRelay-ClientCertificate: ' + pem.replace('\n', '\r\n ') + '\r\n'
+                            if wanted not in text:
+                                fail(f'wanted {wanted!r} in {text!r}')
+                        for name in relay.spool.names():
+                            os.unlink(relay.spool.path / name)
+            relay.terminate()
+
+
+def test_mistakes_at_the_start(t):
+    authority = Authority(t)
+    one, two = authority.issue('one'), authority.issue('two')
+    spool = t.spool()
+
+    def outcome(*words):
+        done = t.emailrelay('--no-daemon', '--log', '--no-syslog', '--port=0', '--interface=127.0.0.1', f'--spool-dir={spool.path}',
+                            '--server-tls', *(['--user=root'] if harness.is_root() else []), *words)
+        equal(done.returncode, 1)
+        return done.stderr
+    for library in libraries:
+        keyword = f'--tls-config={library}'
+        with t.row(library):
+            text = outcome(keyword, '--server-tls-certificate=/nowhere/x.pem')
+            match(text, r'warning: cannot open ssl key file: /nowhere/x\.pem')
+            match(text, r'(?m)^emailrelay: error: tls error: \w+: \[.*\]: file=\[/nowhere/x\.pem\]$')
+            text = outcome(keyword, f'--server-tls-certificate={one.with_suffix(".key")}', '--server-tls-certificate=/nowhere/y.pem')
+            match(text, r'warning: cannot open ssl certificate file: /nowhere/y\.pem')
+            text = outcome(keyword, f'--server-tls-certificate={one.with_suffix(".key")},{two.with_suffix(".certificate")}')
+            match(text, r'emailrelay: error: tls error: \w+: \[no certificate belongs to the private key\]: file=\[')
+
+
+def test_configuration_keywords(t):
+    authority = Authority(t)
+    relay = server(t, authority, '--tls-config=-tlsv1.2,foo')
+    relay.wait_log(r'tls-config: tls configuration items ignored: \[foo\]')
+    client = start_tls(relay, context(authority))
+    equal(client.sock.version(), 'TLSv1.2')
+    old = server(t, authority, '--tls-config=TLSv1.0,-tlsv1.0', name='old')
+    said = t.run(['openssl', 's_client', '-connect', f'127.0.0.1:{old.port}', '-starttls', 'smtp', '-cipher', 'DEFAULT:@SECLEVEL=0',
+                  '-tls1', '-crlf', '-quiet', '-ign_eof'], input='EHLO x\nQUIT\n')
+    match(said, '250 8BITMIME')
+    old.wait_log(r'tls protocol established with .* protocol TLSv1 cipher')
+    match(t.emailrelay('--version', '--verbose').stdout, r'(?m)^TLS library: OpenSSL 3\.\d+\.\d+\S*, mbed TLS 2\.28\.\d+$')
+
+
+def test_certificate_replaced_while_running(t):
+    first, second = Authority(t), Authority(t, 'second')
+    for library in libraries:
+        file = t.file(f'own-{library}.pem', first.issue('localhost', san='DNS:localhost').read_text())
+        relay = server(t, first, library=library, certificate=file, name=library)
+
+        def who():
+            for n, authority in enumerate([first, second]):
+                try:
+                    start_tls(relay, context(authority)).quit()
+                    return n
+                except ssl.SSLError:
+                    pass
+        equal(who(), 0)
+        file.write_text('rubbish')
+        harness.until(lambda: who() == 0 and 'tls: changed files are not used: tls error: ' in relay.output, 'a warning')
+        file.write_text(second.issue('localhost', san='DNS:localhost').read_text())
+        harness.until(lambda: who() == 1, 'the new certificate')
+        relay.terminate()
+
+
+def test_sessions_are_resumed(t):
+    need('openssl')
+    authority = Authority(t)
+    certificate = authority.issue('localhost', rsa=True)
+    for library, words, resumed in [('openssl', [], True), ('mbedtls', [], True), ('openssl', ['--tls-config=op_no_ticket'], True),
+                                    ('openssl', ['--tls-config=op_no_resumption'], False)]:
+        for version in ['-tls1_2', '-tls1_3'] if library == 'openssl' else ['-tls1_2']:
+            with t.row(f'{library} {words} {version}'):
+                relay = server(t, authority, *words, library=library, certificate=certificate, name=f'{library}{words}{version}'.replace('/', ''))
+                session = t.dir / f'session-{library}{len(words)}{version}{resumed}'
+                base = ['openssl', 's_client', '-connect', f'127.0.0.1:{relay.port}', '-starttls', 'smtp', '-crlf', '-ign_eof', version]
+                t.run([*base, '-sess_out', session], input='EHLO x\nQUIT\n', status=None)
+                said = t.run([*base, *(['-sess_in', session] if session.exists() else [])], input='EHLO x\nQUIT\n', status=None)
+                equal('Reused, ' in said, resumed)
+                relay.terminate()
+
+
+def test_handshakes_that_come_to_nothing(t):
+    authority = Authority(t)
+    for library in libraries:
+        relay = server(t, authority, library=library, name=library, idle_timeout=2)
+        implicit = server(t, authority, library=library, name=f'{library}-implicit', mode='--server-tls-connection', idle_timeout=2)
+        with t.row(f'{library}: stalled'):
+            wire = relay.greeted()
+            wire.ask('STARTTLS', 220)
+            equal(wire.line(), None)
+            relay.wait_log(r'smtp connection closed: idle timeout: no activity after 2s: 127')
+        with t.row(f'{library}: stalled at once'):
+            wire = implicit.connect()
+            equal(wire.line(), None)
+            implicit.wait_log(r'smtp connection closed: idle timeout: no activity after 2s: 127')
+        with t.row(f'{library}: garbage'):
+            wire = relay.greeted()
+            wire.ask('STARTTLS', 220)
+            wire.send(b'EHLO x\r\nMAIL FROM:<a@b>\r\n' + b'x' * 20000)
+            relay.wait_log(r'warning: tls: tls error: ssl accept: ')
+            relay.wait_log(r'smtp connection closed: peer disconnected: ssl accept: 127\.0\.0\.1:\d+$')
+        with t.row(f'{library}: closed'):
+            implicit.connect().close()
+            implicit.wait_log(r'smtp connection closed: peer disconnected: ssl accept: 127')
+        with t.row(f'{library}: good ones after that'):
+            start_tls(relay, context(authority)).quit()
+
+
+def test_tls_client_on_a_clear_port(t):
+    relay = t.relay()
+    wire = relay.connect()
+    wire.send(bytes.fromhex('16030102000100') + bytes(505))
+    relay.wait_log(r'warning: received unexpected tls handshake packet from remote client: try enabling implicit tls \(smtps\)')
+
+
+# ---------------------------------------------------------------- client
+
+def test_relay_to_relay(t):
+    authority = Authority(t)
+    certificate = authority.issue('localhost', san='DNS:localhost', rsa=True)
+    for theirs in libraries:
+        for mode, words in [('--server-tls', ['--client-tls']), ('--server-tls-connection', ['--client-tls-connection'])]:
+            hop = server(t, authority, library=theirs, mode=mode, certificate=certificate, name=f'{theirs}{mode}')
+            for ours in libraries:
+                with t.row(f'{ours} to {theirs} {mode}'):
+                    spool, output = onward(t, f'127.0.0.1:{hop.port}', *words, '--client-tls-required', library=ours, name=f'{ours}-{theirs}{mode}')
+                    spool.check_empty()
+                    match(output, r'info: tls protocol established with 127\.0\.0\.1:\d+ protocol TLSv1\.\d cipher \S+')
+                    hop.spool.wait_count(1)
+                    equal(hop.spool.one().body(), body)
+                    for name in hop.spool.names():
+                        os.unlink(hop.spool.path / name)
+            hop.terminate()
+
+
+def test_certificate_of_the_next_hop(t):
+    authority, other = Authority(t), Authority(t, 'other')
+    cases = {'good': (authority, False), 'wrong': (other, False), 'expired': (authority, True)}
+    table = [([], dict(good=True, wrong=True, expired=True)),
+             (['--client-tls-verify=<none>'], dict(good=True, wrong=True, expired=True)),
+             ([f'--client-tls-verify={authority.certificate}'], dict(good=True, wrong=False, expired=False)),
+             ([f'--client-tls-verify={authority.hashed()}'], dict(good=True, wrong=False, expired=False)),
+             (['--client-tls-verify=<default>'], dict(good=False, wrong=False, expired=False)),
+             ([f'--client-tls-verify={authority.certificate}', '--client-tls-verify-name=mail.example.org'], dict(good=True)),
+             ([f'--client-tls-verify={authority.certificate}', '--client-tls-verify-name=other.example.org'], dict(good=False))]
+    for case, (issuer, expired) in cases.items():
+        certificate = issuer.issue('mail.example.org', san='DNS:mail.example.org', expired=expired)
+        hop = server(t, authority, certificate=certificate, name=case)
+        for n, (words, outcomes) in enumerate(table):
+            for library in libraries:
+                if case not in outcomes:
+                    continue
+                with t.row(f'{library} {words} {case}'):
+                    spool, output = onward(t, f'127.0.0.1:{hop.port}', '--client-tls', *words, library=library, name=f'{case}{n}{library}',
+                                           status=0 if outcomes[case] else 1)
+                    if outcomes[case]:
+                        spool.check_empty()
+                    else:
+                        message = spool.one('bad')
+                        equal(message.field('Reason'), 'peer disconnected: ssl connect')
+                        equal(message.field('ReasonCode'), '')
+                        match(output, r'warning: tls: tls error: ssl connect: ')
+                    if '--client-tls-verify-name' in ' '.join(words):
+                        match(output, rf'tls: certificate-subject=\[/CN=mail\.example\.org\] required-peer-name=\[\w+\.example\.org\] ok={int(outcomes[case])}')
+        hop.terminate()
+
+
+def test_our_own_certificate_is_shown_to_the_next_hop(t):
+    authority, other = Authority(t), Authority(t, 'other')
+    good, wrong = authority.issue('me'), other.issue('me')
+    for theirs in libraries:
+        hop = server(t, authority, f'--server-tls-verify={authority.certificate}', library=theirs, name=theirs)
+        for ours in libraries:
+            address = f'127.0.0.1:{hop.port}'
+            with t.row(f'{ours} to {theirs}'):
+                onward(t, address, '--client-tls', f'--client-tls-certificate={good}', library=ours, name=f'good-{ours}{theirs}')[0].check_empty()
+                for name, words in [('none', []), ('wrong', [f'--client-tls-certificate={wrong}'])]:
+                    spool, _ = onward(t, address, '--client-tls', *words, status=1, library=ours, name=f'{name}-{ours}{theirs}')
+                    match(spool.one('bad').field('Reason'), r'^peer disconnected: ssl (connect|read)$')
+
+
+def test_next_hops_that_cannot_or_misbehave(t):
+    offer = '250-hop\r\n250 STARTTLS'
+    for name, script, words, reason in [
+            ('no offer', {'EHLO': '250 hop'}, ['--client-tls', '--client-tls-required'], 'tls is mandated but the server cannot do starttls'),
+            ('helo', {'EHLO': '502 no'}, ['--client-tls', '--client-tls-required'], 'tls is mandated but the server cannot do esmtp'),
+            ('refused', {'EHLO': offer, 'STARTTLS': '454 not today'}, ['--client-tls'], 'tls/ssl error: not today'),
+            ('more behind', {'EHLO': offer, 'STARTTLS': '220 go\r\n250 injected'}, ['--client-tls'], 'smtp error: unexpected response: injected'),
+            ('garbage', {'EHLO': offer, 'STARTTLS': '220 go', 'NOOP': '250 x'}, ['--client-tls', '--connection-timeout=2'], None)]:
+        with t.row(name):
+            hop = t.next_hop(script)
+            spool, output = onward(t, hop.address, *words, status=1, name=name.replace(' ', '-'))
+            found = spool.one('bad').field('Reason')
+            if reason:
+                equal(found, reason)
+            else:
+                match(found, 'secure connection timeout|peer disconnected: ssl connect')
+            if any('MAIL' in line for _, line in hop.lines):
+                fail(f'in clear: {hop.lines}')
+
+
+def test_keygen(t):
+    need('openssl')
+    program = harness.bin_dir / 'emailrelay-keygen'
+    if not program.exists():
+        raise harness.Skip('emailrelay-keygen is not built')
+    file = t.dir / 'made.pem'
+    t.run([program, 'CN=mail.example.org,O=Example', file], seconds=120)
+    equal(oct(file.stat().st_mode & 0o777), '0o600')
+    text = file.read_text()
+    match(text, r'(?s)^-----BEGIN (RSA )?PRIVATE KEY-----\n.*-----END CERTIFICATE-----\n$')
+    t.run(['openssl', 'verify', '-CAfile', file, file])
+    shown = t.run(['openssl', 'x509', '-in', file, '-noout', '-text'])
+    for wanted in [r'Serial Number: 1 ', r'Signature Algorithm: sha256WithRSAEncryption', r'Issuer: CN = mail.example.org, O = Example',
+                   r'Subject: CN = mail.example.org, O = Example', r'Not Before: Jan  1 00:00:00 2020 GMT', r'Not After : Dec 31 23:59:59 2040 GMT',
+                   r'\(4096 bit\)', r'Exponent: 65537', r'CA:FALSE', r'Subject Key Identifier', r'Authority Key Identifier']:
+        match(shown, wanted)
+    for library in libraries:
+        relay = t.relay('--server-tls', f'--server-tls-certificate={file}', f'--tls-config={library}', spool=t.spool(library))
+        start_tls(relay, context()).quit()
+    for words in [['-h'], ['a', 'b', 'c']]:
+        equal(t.try_run([program, *words]).returncode, 2)
+    equal(t.try_run([program, 'nonsense']).returncode, 1)
+    match(t.run([program], seconds=120), '-----BEGIN CERTIFICATE-----')
