@@ -12,6 +12,8 @@
 #include "os/process.hpp"
 #include "os/worker_pool.hpp"
 
+#include <fmt/ranges.h>
+
 #include <atomic>
 #include <cstdio>
 #include <memory>
@@ -75,7 +77,10 @@ private:
 
     void check_instance(const config::instance& one) {
         check_spool(one.spool_dir);
-        if (one.serve_smtp && base::to_number(one.port).value_or(0) > 65535)
+        const auto too_big = [](const std::string& port) {
+            return base::to_number(port).value_or(0) > 65535;
+        };
+        if ((one.serve_smtp && too_big(one.port)) || (one.admin && too_big(one.admin->port)))
             errors_.push_back(tr("address error: port number too big"));
         for (const config::interface_item& item : one.interfaces)
             check_interface(item.address);
@@ -150,28 +155,33 @@ private:
         if (!one.name.empty())
             say(tr_format("Relay {}", one.name));
         say(tr_format("Spool: {}", one.spool_dir));
+        using enum config::interface_item::service;
         if (one.serve_smtp)
-            say(tr_format("SMTP server: {}", addresses(one)));
+            say(tr_format("SMTP server: {}", addresses(one, smtp, one.port)));
         else
             say(tr("No SMTP server"));
         if (one.serve_smtp)
             say(one.remote_clients ? tr("Clients: any address") : tr("Clients: local addresses"));
+        if (one.dnsbl)
+            say(tr_format("Block lists: {}", fmt::join(one.dnsbl->domains, ", ")));
+        if (one.admin)
+            say(tr_format("Admin server: {}", addresses(one, admin, one.admin->port)));
         if (!one.forward_to.empty())
             describe_forwarding(one);
     }
 
-    static std::string addresses(const config::instance& one) {
-        using enum config::interface_item::service;
+    static std::string addresses(const config::instance& one, config::interface_item::service which,
+                                 const std::string& port) {
         std::string list;
         for (const config::interface_item& item : one.interfaces) {
-            if (item.what != all && item.what != smtp)
+            if (item.what != config::interface_item::service::all && item.what != which)
                 continue;
             const bool has_port = !item.address.starts_with('/') && !item.address.starts_with("fd#");
             list += (list.empty() ? "" : ", ") + item.address;
             if (has_port)
-                list += tr_format(" port {}", one.port);
+                list += tr_format(" port {}", port);
         }
-        return list.empty() ? tr_format("all addresses, port {}", one.port) : list;
+        return list.empty() ? tr_format("all addresses, port {}", port) : list;
     }
 
     void describe_forwarding(const config::instance& one) {

@@ -9,7 +9,7 @@ user = ['--user=root'] if is_root() else []
 
 def test_correct(t):
     spool = t.spool()
-    conf = t.file('conf', f'spool-dir {spool.path}\ninterface 127.0.0.1,smtp={t.dir}/socket\nport 2525\nforward-to smtp.example.com:25\npoll 60\nlog\n')
+    conf = t.file('conf', f'spool-dir {spool.path}\ninterface 127.0.0.1,smtp={t.dir}/socket\nport 2525\nadmin 2526\nremote-clients\ndnsbl bl.example.org,1\nforward-to smtp.example.com:25\npoll 60\nlog\n')
     done = t.emailrelay('--check-config', *user, conf)
     equal((done.returncode, done.stderr), (0, ''))
     equal(done.stdout, f'''The configuration is correct.
@@ -18,7 +18,9 @@ Log to syslog: mail
 
 Spool: {spool.path}
 SMTP server: 127.0.0.1 port 2525, {t.dir}/socket
-Clients: local addresses
+Clients: any address
+Block lists: bl.example.org
+Admin server: 127.0.0.1 port 2526
 Forwarding to: smtp.example.com:25
 Forwarding every 60000 ms
 ''')
