@@ -86,6 +86,20 @@ public:
     base::result<void> rename_new(const os::file& d, const std::string& a, const std::string& b) override {
         return real_->rename_new(d, a, b);
     }
+    base::result<void> rename_new(const os::file& d, const std::string& a, const os::file& e,
+                                  const std::string& b) override {
+        return real_->rename_new(d, a, e, b);
+    }
+    base::result<void> link(const os::file& d, const std::string& a, const os::file& e,
+                            const std::string& b) override {
+        return real_->link(d, a, e, b);
+    }
+    base::result<os::file> open_directory(const os::file& d, const std::string& n) override {
+        return real_->open_directory(d, n);
+    }
+    base::result<void> make_directory(const os::file& d, const std::string& n) override {
+        return real_->make_directory(d, n);
+    }
     base::result<void> remove(const os::file& d, const std::string& n) override {
         return real_->remove(d, n);
     }

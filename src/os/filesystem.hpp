@@ -60,7 +60,11 @@ struct file_status {
     std::uint64_t size = 0;
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
+    std::int64_t changed = 0; // nanoseconds since 1970: the last change of content, links or permissions
 
+    bool unchanged_since(const file_status& before) const noexcept {
+        return same_file(before) && size == before.size && changed == before.changed;
+    }
     bool same_file(const file_status& other) const noexcept {
         return device == other.device && inode == other.inode;
     }
@@ -100,6 +104,11 @@ public:
     // The same, but never over an existing file: file_exists.
     virtual base::result<void> rename_new(const file& directory, const std::string& from,
                                           const std::string& to) = 0;
+    virtual base::result<void> rename_new(const file& from_directory, const std::string& from,
+                                          const file& to_directory, const std::string& to) = 0;
+    // A hard link; in a set-gid directory the file gets the directory's group.
+    virtual base::result<void> link(const file& from_directory, const std::string& from,
+                                    const file& to_directory, const std::string& to) = 0;
     virtual base::result<void> remove(const file& directory, const std::string& name) = 0;
 
     virtual base::result<file_status> status(const file& opened) = 0;

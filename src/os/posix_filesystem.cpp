@@ -51,6 +51,7 @@ file_status status_of(const struct stat& found) {
     s.size = static_cast<std::uint64_t>(found.st_size);
     s.device = static_cast<std::uint64_t>(found.st_dev);
     s.inode = static_cast<std::uint64_t>(found.st_ino);
+    s.changed = std::int64_t{found.st_ctim.tv_sec} * 1'000'000'000 + found.st_ctim.tv_nsec;
     return s;
 }
 
@@ -163,22 +164,45 @@ public:
 
     base::result<void> rename_new(const file& directory, const std::string& from,
                                   const std::string& to) override {
-        int fd = directory.descriptor();
-        if (::renameat2(fd, from.c_str(), fd, to.c_str(), RENAME_NOREPLACE) == 0)
+        return rename_new(directory, from, directory, to);
+    }
+
+    base::result<void> rename_new(const file& from_directory, const std::string& from,
+                                  const file& to_directory, const std::string& to) override {
+        int source = from_directory.descriptor(), target = to_directory.descriptor();
+        if (::renameat2(source, from.c_str(), target, to.c_str(), RENAME_NOREPLACE) == 0)
             return {};
         if (errno != EINVAL && errno != ENOSYS)
             return base::last_error("rename " + from);
         // A file system without that flag (NFS): a hard link is never made over an existing name.
-        if (::linkat(fd, from.c_str(), fd, to.c_str(), 0) == 0) {
-            ::unlinkat(fd, from.c_str(), 0);
+        if (::linkat(source, from.c_str(), target, to.c_str(), 0) == 0) {
+            ::unlinkat(source, from.c_str(), 0);
             return {};
         }
         if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
             return base::last_error("rename " + from);
         struct stat found {};
-        if (::fstatat(fd, to.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0)
+        if (::fstatat(target, to.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0)
             return base::make_error(EEXIST, "rename " + from);
-        return rename(directory, from, to);
+        if (::renameat(source, from.c_str(), target, to.c_str()) != 0)
+            return base::last_error("rename " + from);
+        return {};
+    }
+
+    base::result<void> link(const file& from_directory, const std::string& from, const file& to_directory,
+                            const std::string& to) override {
+        int target = to_directory.descriptor();
+        if (::linkat(from_directory.descriptor(), from.c_str(), target, to.c_str(), 0) != 0)
+            return base::last_error("link " + from);
+        struct stat about {};
+        if (::fstat(target, &about) != 0 || (about.st_mode & S_ISGID) == 0)
+            return {};
+        constexpr auto unchanged = static_cast<uid_t>(-1);
+        if (::fchownat(target, to.c_str(), unchanged, about.st_gid, AT_SYMLINK_NOFOLLOW) == 0)
+            return {};
+        base::error why = base::last_error("change group of " + to);
+        ::unlinkat(target, to.c_str(), 0);
+        return why;
     }
 
     base::result<void> remove(const file& directory, const std::string& name) override {

@@ -140,10 +140,17 @@ void ignore_sigpipe() {
     ::signal(SIGPIPE, SIG_IGN);
 }
 
+namespace {
+
+rlim_t limit_before_raising = 0;
+
+} // namespace
+
 void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
+    limit_before_raising = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -151,6 +158,10 @@ void raise_descriptor_limit() {
 std::size_t descriptor_limit() {
     rlimit limit{};
     return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur) : 1024;
+}
+
+std::size_t original_descriptor_limit() {
+    return limit_before_raising != 0 ? static_cast<std::size_t>(limit_before_raising) : descriptor_limit();
 }
 
 bool is_ignored(int signal) {

@@ -57,6 +57,7 @@ void ignore_sigpipe();
 // Raises the soft limit on descriptors to the hard one.
 void raise_descriptor_limit();
 std::size_t descriptor_limit();
+std::size_t original_descriptor_limit(); // the soft one as it was before: for programs that we start
 
 // True if the signal was being ignored when the process started.
 bool is_ignored(int signal);

@@ -114,6 +114,18 @@ public:
             return *e;
         return real_->make_directory(parent, name);
     }
+    base::result<void> link(const os::file& from_directory, const std::string& from,
+                            const os::file& to_directory, const std::string& to) override {
+        if (auto e = fails("link"))
+            return *e;
+        return real_->link(from_directory, from, to_directory, to);
+    }
+    base::result<void> rename_new(const os::file& from_directory, const std::string& from,
+                                  const os::file& to_directory, const std::string& to) override {
+        if (auto e = fails("rename"))
+            return *e;
+        return real_->rename_new(from_directory, from, to_directory, to);
+    }
     base::result<os::file> open(const os::file& d, const std::string& name, os::open_mode mode) override {
         bool create = mode == os::open_mode::create;
         if (auto e = fails(create ? "create" : "open"))
