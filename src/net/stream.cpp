@@ -10,6 +10,7 @@
 
 #include "net/asio_stream.hpp"
 #include "net/background.hpp"
+#include "os/sockets.hpp"
 #include "tls/context.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -318,6 +319,10 @@ void stream::interrupt() {
     impl_->interrupted = true;
     boost::system::error_code ignored;
     impl_->socket.cancel(ignored);
+}
+
+bool stream::peer_has_closed() const noexcept {
+    return os::peer_has_closed(impl_->socket.native_handle());
 }
 
 void stream::shutdown_send() {

@@ -65,6 +65,9 @@ public:
     // work again. Writing is not interrupted.
     void interrupt();
 
+    // Whether the peer has ended its side, also behind octets that have not been read.
+    bool peer_has_closed() const noexcept;
+
     void shutdown_send();
     void close();
     // Close without lingering: the peer sees a reset if it had sent more.

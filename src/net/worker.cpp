@@ -16,6 +16,7 @@
 
 #include <exception>
 #include <thread>
+#include <utility>
 
 namespace net {
 
@@ -155,6 +156,28 @@ awaitable<void> sleep_for(std::chrono::milliseconds time) {
 awaitable<void> give_way() {
     auto executor = co_await asio::this_coro::executor;
     co_await asio::post(executor, asio::use_awaitable);
+}
+
+struct alarm::impl {
+    impl(asio::io_context& context, std::function<void()> what) : timer(context), ring(std::move(what)) {}
+    asio::steady_timer timer;
+    std::function<void()> ring; // empty once it must not be called any more
+};
+
+alarm::alarm(worker& on, time_point when, std::function<void()> ring)
+    : impl_(std::make_shared<impl>(on.context(), std::move(ring))) {
+    if (when == time_point::max())
+        return;
+    impl_->timer.expires_at(when);
+    impl_->timer.async_wait([self = impl_](const boost::system::error_code& stopped) {
+        if (!stopped && self->ring)
+            std::exchange(self->ring, nullptr)();
+    });
+}
+
+alarm::~alarm() {
+    impl_->ring = nullptr;
+    impl_->timer.cancel();
 }
 
 struct event::impl {

@@ -81,6 +81,20 @@ awaitable<void> sleep_for(std::chrono::milliseconds time);
 // Lets everything else run first that is ready on the present worker.
 awaitable<void> give_way();
 
+// Calls `ring` once on the worker's thread when the time has come, unless it is destroyed before; made and
+// destroyed on that thread. time_point::max() = never.
+class alarm {
+public:
+    alarm(worker& on, time_point when, std::function<void()> ring);
+    ~alarm();
+    alarm(const alarm&) = delete;
+    alarm& operator=(const alarm&) = delete;
+
+private:
+    struct impl;
+    std::shared_ptr<impl> impl_; // shared with the timer's handler
+};
+
 // Lets one coroutine wait until another, on the same worker, calls notify(). A notification is kept until
 // taken.
 class event {

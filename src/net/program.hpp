@@ -1,0 +1,50 @@
+// Runs a program of the user's and waits for its end without blocking a thread
+// (spec/filters-and-verifiers.md section 3).
+//
+// The end is the end of its output *and* its exit: a grandchild that keeps the output open delays it. At the
+// time limit, on interrupt() and when it prints too much its whole process group gets SIGTERM, and a little
+// later, if anything of it is left, SIGKILL; nobody waits for that.
+#pragma once
+
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "net/background.hpp"
+#include "net/worker.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace net {
+
+struct program_end {
+    enum class how { exited, not_started, timed_out, too_much_output, interrupted };
+    how what = how::exited;
+    unsigned code = 0;   // exited: exit code, or 128+n after signal n
+    std::string output;  // exited: the beginning of what it has printed
+    base::error error{}; // not_started
+};
+
+class program_run {
+public:
+    // All outlive it.
+    program_run(worker& on, background& work) : worker_(on), work_(work) {}
+
+    // `kept`: octets of output that are wanted; more is read and thrown away.
+    awaitable<program_end> run(std::string path, std::vector<std::string> arguments, std::size_t kept,
+                               time_point deadline, base::logger log);
+
+    void interrupt(); // on the worker's thread
+
+private:
+    struct state;
+    static awaitable<void> see_off(worker& on, std::shared_ptr<state> going);
+
+    worker& worker_;
+    background& work_;
+    std::shared_ptr<state> running_;
+    bool interrupted_ = false;
+};
+
+} // namespace net
