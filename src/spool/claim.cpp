@@ -137,7 +137,63 @@ base::result<void> claimed_message::state::read_files() {
         return ignore(no_content, true);
     content = std::move(*opened);
     content_size = about->size;
+    content_status = *about;
+    if (auto now = dir.files().status(lock); now.has_value())
+        envelope_status = *now;
     return {};
+}
+
+// Others have had the files: each may have been changed, replaced or removed.
+base::result<void> claimed_message::state::reload() {
+    folder& dir = owner->dir;
+    std::string busy = name_of(id, busy_suffix);
+    auto about = dir.status(busy);
+    if (about.has_error())
+        return about.error();
+    if (!about->same_file(envelope_status)) {
+        auto opened = open_and_lock(dir, busy);
+        if (opened.has_error())
+            return opened.error();
+        lock = std::move(*opened);
+    }
+    auto body = dir.open(name_of(id, content_suffix), os::open_mode::read);
+    auto content_about = body.has_value() ? dir.files().status(*body) : body.error();
+    bool content_good = content_about.has_value() && content_about->kind == os::file_status::type::regular;
+    if (owner->config.sync) {
+        auto flushed = flush_changes(*about, content_good ? &*body : nullptr,
+                                     content_good ? *content_about : content_status);
+        if (flushed.has_error())
+            return base::error{{}, flushed.error().message()};
+    }
+    auto text = dir.read(busy, max_envelope_size);
+    if (text.has_error())
+        return base::error{{}, "cannot read envelope file"};
+    auto parsed = mail::parse_envelope(*text);
+    if (parsed.has_error())
+        return parsed.error();
+    if (!content_good)
+        return base::error{{}, "cannot open content file"};
+    envelope = std::move(parsed->value);
+    envelope_status = *about;
+    content = std::move(*body);
+    content_status = *content_about;
+    content_size = content_about->size;
+    read_so_far = 0;
+    return {};
+}
+
+base::result<void> claimed_message::state::flush_changes(const os::file_status& envelope_now,
+                                                         const os::file* body,
+                                                         const os::file_status& content_now) {
+    folder& dir = owner->dir;
+    if (!envelope_now.unchanged_since(envelope_status))
+        if (auto flushed = dir.files().flush(lock); flushed.has_error())
+            return flushed;
+    if (body && !content_now.unchanged_since(content_status))
+        if (auto flushed = dir.files().flush(*body); flushed.has_error())
+            return flushed;
+    bool replaced = !envelope_now.same_file(envelope_status) || !content_now.same_file(content_status);
+    return replaced ? dir.flush() : base::result<void>();
 }
 
 base::result<void> claimed_message::state::finish() {
@@ -157,6 +213,8 @@ base::result<void> claimed_message::state::finish() {
 base::result<void> claimed_message::state::release() {
     auto back = rename_from_busy(envelope_suffix);
     close_claim();
+    if (back.has_error() && back.error().code == errc::no_such_file_or_directory)
+        return {}; // taken away meanwhile, by a filter or by hand
     return back;
 }
 
@@ -272,6 +330,18 @@ const mail::envelope& claimed_message::envelope() const noexcept {
 
 std::uint64_t claimed_message::content_size() const noexcept {
     return state_->content_size;
+}
+
+std::string claimed_message::content_path() const {
+    return state_->owner->dir.path_of(name_of(state_->id, content_suffix));
+}
+
+std::string claimed_message::envelope_path() const {
+    return state_->owner->dir.path_of(name_of(state_->id, busy_suffix));
+}
+
+base::result<void> claimed_message::reload() {
+    return state_->reload();
 }
 
 base::result<std::size_t> claimed_message::read(std::span<char> into) {

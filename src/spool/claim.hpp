@@ -15,6 +15,7 @@ struct claimed_message::state {
     state(std::shared_ptr<core> c, std::string name) : owner(std::move(c)), id(std::move(name)) {}
 
     base::result<void> claim();
+    base::result<void> reload();
     base::result<void> finish();
     base::result<void> release();
     base::result<void> fail(std::string_view reason, std::optional<int> code);
@@ -28,6 +29,8 @@ struct claimed_message::state {
     os::file lock;            // the envelope, locked for as long as it is open
     os::file content;
     std::uint64_t content_size = 0;
+    os::file_status envelope_status; // as last read
+    os::file_status content_status;
     std::uint64_t read_so_far = 0;
 
 private:
@@ -40,6 +43,8 @@ private:
                                std::optional<int> code);
     base::result<void> rename_to_bad();
     base::result<void> rename_from_busy(std::string_view suffix);
+    base::result<void> flush_changes(const os::file_status& envelope_now, const os::file* body,
+                                     const os::file_status& content_now);
     void close_claim();
 
     bool busy_ = false; // the envelope has that name, by our doing

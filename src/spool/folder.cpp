@@ -59,6 +59,36 @@ base::result<void> folder::write_new(const std::string& name, std::string_view b
     return {};
 }
 
+base::result<void> folder::copy_new(const std::string& from, const std::string& to) const {
+    auto source = open(from, os::open_mode::read);
+    if (source.has_error())
+        return source.error();
+    auto made = open(to, os::open_mode::create);
+    if (made.has_error())
+        return made.error();
+    auto outcome = copy_content(files_, *source, *made);
+    auto closed = files_.close(std::move(*made));
+    if (outcome.has_value())
+        outcome = std::move(closed);
+    if (outcome.has_error())
+        (void)remove(to);
+    return outcome;
+}
+
+base::result<void> copy_content(os::filesystem& files, const os::file& from, const os::file& to) {
+    std::string piece(64 * 1024, '\0');
+    for (std::uint64_t at = 0;;) {
+        auto n = files.read_at(from, at, piece);
+        if (n.has_error())
+            return n.error();
+        if (*n == 0)
+            return {};
+        at += *n;
+        if (auto written = files.write(to, std::span(piece).first(*n)); written.has_error())
+            return written;
+    }
+}
+
 base::result<void> folder::replace(const std::string& name, std::string_view bytes) const {
     std::string temporary = name_of(restore_prefix, name);
     (void)remove(temporary);

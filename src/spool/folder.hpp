@@ -33,6 +33,9 @@ public:
     // Makes a file that must not exist yet. On failure nothing of it is left, unless it was there before.
     base::result<void> write_new(const std::string& name, std::string_view bytes, bool flush) const;
 
+    // The same with the octets of another file, unflushed.
+    base::result<void> copy_new(const std::string& from, const std::string& to) const;
+
     // Puts a flushed file in the place of another, or of none; at no time is there half of it.
     base::result<void> replace(const std::string& name, std::string_view bytes) const;
 
@@ -57,5 +60,8 @@ private:
     std::shared_ptr<round> next_ = std::make_shared<round>();
     bool flushing_ = false;
 };
+
+// All octets of `from`, appended to `to`.
+base::result<void> copy_content(os::filesystem& files, const os::file& from, const os::file& to);
 
 } // namespace spool

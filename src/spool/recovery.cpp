@@ -95,6 +95,7 @@ private:
     base::result<void> restore_under_new_name(const std::string& id, const accepted_bytes& bytes);
     base::result<void> release_claim(const std::string& id);
     void remove_leftovers(const std::string& id, const message_notes& notes);
+    void remove_temporaries(const std::string& id);
     base::result<void> flush();
     base::result<void> remove_journals();
 
@@ -350,7 +351,7 @@ base::result<void> recovery::release_claim(const std::string& id) {
         return locked.error();
     if (*locked)
         return {};
-    (void)dir_.remove(name_of(id, rewrite_suffix)); // of an update that was cut off
+    remove_temporaries(id);
     auto back = dir_.rename_new(busy, ready);
     if (back.has_value()) {
         log_.warning("unlocking [{}]: left by a process that has ended", busy);
@@ -374,11 +375,19 @@ void recovery::remove_leftovers(const std::string& id, const message_notes& note
     for (std::string_view state : envelope_states)
         if (dir_.exists(name_of(id, state)))
             return;
-    if (never_accepted)
+    if (never_accepted) {
         (void)dir_.remove(name_of(id, new_suffix));
-    else if (dir_.exists(name_of(id, new_suffix)))
+        remove_temporaries(id);
+    } else if (dir_.exists(name_of(id, new_suffix)))
         return;
     (void)dir_.remove(name_of(id, content_suffix));
+}
+
+// Of an update or a filter that was cut off: what was to take the place of a file.
+void recovery::remove_temporaries(const std::string& id) {
+    for (std::string_view suffix : {rewrite_suffix, std::string_view(".envelope.new.tmp"),
+                                    std::string_view(".content.tmp"), std::string_view(".content.spamd")})
+        (void)dir_.remove(name_of(id, suffix));
 }
 
 // With the journals go the promises: from here on the files alone must hold.

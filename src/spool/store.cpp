@@ -9,8 +9,10 @@
 #include "spool/names.hpp"
 #include "spool/new_message.hpp"
 #include "spool/recovery.hpp"
+#include "spool/staged_message.hpp"
 #include "spool/store_impl.hpp"
 
+#include <boost/system/errc.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -116,6 +118,72 @@ new_message store::create() {
 void store::commit(new_message message, mail::envelope envelope, completion done) {
     impl_->shared->commits.enter();
     std::make_shared<commit_message>(std::move(message.state_), envelope, std::move(done))->start();
+}
+
+base::result<staged_message> store::stage(new_message message, const mail::envelope& envelope) {
+    new_message::state& received = *message.state_;
+    if (received.failure)
+        return *received.failure;
+    if (auto written = received.write_held(); written.has_error())
+        return written.error(); // what was made goes with `message`
+    core& c = *impl_->shared;
+    std::string envelope_new = name_of(received.id, new_suffix);
+    if (auto written = c.dir.write_new(envelope_new, mail::format_envelope(envelope), false);
+        written.has_error())
+        return written.error();
+    c.log.verbose("new content file [{}]", name_of(received.id, content_suffix));
+    c.log.verbose("new envelope file [{}]", envelope_new);
+    received.content.reset(); // from here on the files are the staged message's
+    return staged_message(std::make_unique<staged_message::state>(impl_->shared, received.id));
+}
+
+void store::commit(staged_message message, must_be_there which, completion done) {
+    impl_->shared->commits.enter();
+    std::make_shared<commit_staged>(std::move(message.state_), which, std::move(done))->start();
+}
+
+std::string store::new_id() {
+    return impl_->shared->ids.next();
+}
+
+base::result<staged_message> store::stage_linked(const std::string& id, const std::string& content_name,
+                                                 std::string_view envelope_text) {
+    core& c = *impl_->shared;
+    auto known = c.records.append_and_wait(record_kind::begin, id, urgency::written);
+    if (known.has_error())
+        return known.error();
+    std::string content = name_of(id, content_suffix);
+    auto outcome = c.dir.files().link(c.dir.directory(), content_name, c.dir.directory(), content);
+    if (outcome.has_error() && outcome.error().code != boost::system::errc::file_exists)
+        outcome = c.dir.copy_new(content_name, content);
+    if (outcome.has_error()) {
+        c.records.append(record_kind::end, id, urgency::riding);
+        return outcome.error();
+    }
+    staged_message staged(std::make_unique<staged_message::state>(impl_->shared, id)); // removes it again
+    outcome = c.dir.write_new(name_of(id, new_suffix), envelope_text, false);
+    if (outcome.has_error())
+        return outcome.error();
+    c.log.verbose("new content file [{}]", content);
+    c.log.verbose("new envelope file [{}]", name_of(id, new_suffix));
+    return staged;
+}
+
+base::result<void> store::commit_at_once(staged_message message) {
+    return message.state_->commit_directly();
+}
+
+folder& store::directory() const noexcept {
+    return impl_->shared->dir;
+}
+
+bool store::syncs() const noexcept {
+    return impl_->shared->config.sync;
+}
+
+void store::discard(staged_message message) {
+    auto kept = std::make_shared<staged_message>(std::move(message));
+    impl_->shared->pool.post([kept] { staged_message gone(std::move(*kept)); });
 }
 
 void store::discard(new_message message) {

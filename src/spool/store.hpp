@@ -38,6 +38,8 @@ struct settings {
 };
 
 class commit_message;
+class commit_staged;
+class folder;
 class mailbox;
 class store;
 
@@ -67,6 +69,27 @@ private:
     std::unique_ptr<state> state_;
 };
 
+// A message whose files stand in the spool for filters to look at and edit, not yet accepted:
+// `<id>.content` and `<id>.envelope.new`, closed and unlocked. Destroying it [blocks] (or store::discard,
+// which does so off the network thread) removes them, unless it was committed.
+class staged_message {
+public:
+    staged_message(staged_message&&) noexcept;
+    staged_message& operator=(staged_message&&) noexcept;
+    ~staged_message();
+
+    const std::string& id() const noexcept;
+    std::string content_path() const; // absolute
+    std::string envelope_path() const;
+
+private:
+    friend class store;
+    friend class commit_staged;
+    struct state;
+    explicit staged_message(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
 // A message taken for forwarding: its envelope is locked as `.busy`. Destroying it without settling it
 // releases it [blocks]; so settle it by finish, fail, fail_partly or release.
 class claimed_message {
@@ -79,8 +102,15 @@ public:
     const mail::envelope& envelope() const noexcept;
     std::uint64_t content_size() const noexcept;
 
+    std::string content_path() const; // absolute
+    std::string envelope_path() const;
+
     // [blocks] Content octets in order, 0 at the end.
     base::result<std::size_t> read(std::span<char> into);
+
+    // [blocks] Reads both files again, from the beginning, after others have worked on them; what they have
+    // changed is flushed. no_such_file_or_directory: the envelope is gone, and there is nothing to settle.
+    base::result<void> reload();
 
 private:
     friend class store;
@@ -121,8 +151,30 @@ public:
     using completion = std::function<void(base::result<void>)>;
     void commit(new_message message, mail::envelope envelope, completion done);
 
+    // [blocks] Writes the files without making them durable, for filters.
+    base::result<staged_message> stage(new_message message, const mail::envelope& envelope);
+
+    // Stores what is in the files now, as durably as the other commit() does, and calls `done` as that does.
+    // With `both` a file that is missing gives no_such_file_or_directory, an envelope that cannot be read
+    // bad_message. With `none` whatever is left is kept: an envelope becomes visible, a content alone stays.
+    // On failure nothing of it is left.
+    enum class must_be_there { both, none };
+    void commit(staged_message message, must_be_there which, completion done);
+
+    // [blocks] For a message that becomes several: its content under another id, hard-linked if the file
+    // system can, else copied, and an envelope of its own. And what commit() does, on this thread.
+    std::string new_id();
+    base::result<staged_message> stage_linked(const std::string& id, const std::string& content_name,
+                                              std::string_view envelope_text);
+    base::result<void> commit_at_once(staged_message message);
+
     // Removes what was written, on a disk thread.
     void discard(new_message message);
+    void discard(staged_message message);
+
+    // The directory, for those who work on a message's files while they are theirs. Its functions block.
+    folder& directory() const noexcept;
+    bool syncs() const noexcept; // false: --no-sync
 
     // ---- forwarding
     // [blocks] Ids of ready messages, oldest first: by the time in the name, then sequence; foreign names
