@@ -1,0 +1,131 @@
+#include "filter/copy.hpp"
+
+#include "base/text.hpp"
+#include "filter/message_files.hpp"
+#include "filter/parameters.hpp"
+#include "spool/names.hpp"
+
+#include <boost/system/errc.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <utility>
+
+namespace filter {
+
+namespace errc = boost::system::errc;
+
+namespace {
+
+std::string shown_name(std::string_view scheme, std::string_view parameters) {
+    return std::string(scheme).append(parameters);
+}
+
+delivery_options options_of(const parameters& given) {
+    delivery_options how;
+    how.hard_link = given.has({"hardlink", "h"});
+    return how;
+}
+
+bool keeps_originals(const parameters& given) {
+    return given.has({"nodelete", "n", "no_delete"});
+}
+
+// Files of messages, of which there may be very many, are no directories.
+bool may_be_mailbox(std::string_view name) {
+    return !name.starts_with('.') && name != "postmaster" && !name.ends_with(spool::content_suffix) &&
+           name.find(spool::envelope_suffix) == name.npos;
+}
+
+} // namespace
+
+copy::copy(std::string_view given, const services& with)
+    : blocking_filter(shown_name("copy:", given), with), how_(options_of(parameters(given))),
+      keep_originals_(keeps_originals(parameters(given))) {
+    how_.envelope_only = parameters(given).has({"pop", "p"});
+}
+
+base::result<std::vector<std::string>> copy::mailboxes(spool::folder& directory) const {
+    std::vector<std::string> names;
+    auto listed = directory.files().list(directory.directory(), [&](std::string_view name) {
+        if (may_be_mailbox(name))
+            names.emplace_back(name);
+    });
+    if (listed.has_error())
+        return listed.error();
+    std::erase_if(names, [&](const std::string& name) {
+        return directory.files().open_directory(directory.directory(), name).has_error();
+    });
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+base::result<result> copy::work_on(const job& now) {
+    message_files message(store_, now);
+    spool::folder& directory = message.directory();
+    auto names = mailboxes(directory);
+    if (names.has_error())
+        return names.error();
+    if (names->empty()) {
+        now.log.warning("copy filter: no sub-directories of [{}] to copy in to", directory.path());
+        return result::ok();
+    }
+    for (const std::string& name : *names) {
+        auto done = delivery(store_, message, now.id, how_).into(directory.directory(), name);
+        if (done.has_error())
+            return base::error{done.error().code, "copy into [" + name + "]: " + done.error().what};
+    }
+    if (keep_originals_)
+        return result::ok();
+    auto removed = message.remove_envelope();
+    if (removed.has_value() && !how_.envelope_only)
+        removed = message.remove_content();
+    if (removed.has_error())
+        return removed.error();
+    return result::abandon();
+}
+
+deliver::deliver(std::string_view given, std::string directory, const services& with)
+    : blocking_filter(shown_name("deliver:", given), with), how_(options_of(parameters(given))),
+      keep_originals_(keeps_originals(parameters(given))), directory_(std::move(directory)) {}
+
+base::result<result> deliver::work_on(const job& now) {
+    message_files message(store_, now);
+    auto envelope = message.read_envelope();
+    if (envelope.has_error())
+        return envelope.error();
+    const std::set<std::string> mailboxes(envelope->value.to_local.begin(), envelope->value.to_local.end());
+    if (mailboxes.empty())
+        return result::ok();
+    for (const std::string& name : mailboxes)
+        if (!is_mailbox_name(name))
+            return base::error{{}, "invalid mailbox name [" + base::printable(name) + "]"};
+
+    os::filesystem& files = message.directory().files();
+    auto base_directory = files.open_directory(directory_.empty() ? message.directory().path() : directory_);
+    if (base_directory.has_error())
+        return base_directory.error();
+    for (const std::string& name : mailboxes) {
+        auto made = files.make_directory(*base_directory, name);
+        if (made.has_error() && made.error().code != errc::file_exists)
+            return made.error();
+        if (made.has_value() && store_.syncs())
+            if (auto flushed = files.flush(*base_directory); flushed.has_error())
+                return flushed.error();
+        auto done = delivery(store_, message, now.id, how_).into(*base_directory, name);
+        if (done.has_error())
+            return base::error{done.error().code, "deliver to [" + name + "]: " + done.error().what};
+        now.log.verbose("delivery: [{}]: mailbox [{}]", now.id, base::printable(name));
+    }
+    if (keep_originals_ || !envelope->value.to_remote.empty())
+        return result::ok();
+    auto removed = message.remove_envelope();
+    if (removed.has_value())
+        removed = message.remove_content();
+    if (removed.has_error())
+        return removed.error();
+    return result::abandon();
+}
+
+} // namespace filter

@@ -1,0 +1,27 @@
+// An external program as a filter (spec/filters-and-verifiers.md section 3).
+#pragma once
+
+#include "filter/filter.hpp"
+#include "net/program.hpp"
+
+#include <string>
+
+namespace filter {
+
+class program final : public filter {
+public:
+    program(std::string path, const services& with);
+    const std::string& name() const noexcept override { return name_; }
+    net::awaitable<result> run(const job& now) override;
+    void interrupt() override { process_.interrupt(); }
+
+private:
+    result judge(const job& now, const net::program_end& end) const;
+
+    std::string path_;
+    std::string name_; // its base name
+    std::chrono::seconds timeout_;
+    net::program_run process_;
+};
+
+} // namespace filter
