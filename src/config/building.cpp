@@ -165,6 +165,7 @@ void build_checks(const option_values& given, const surroundings& around, instan
     if (given.has("address-verifier"))
         one.verifier = read_verifier(given.value("address-verifier"), absolute).value();
     one.dnsbl = read_dnsbl(given.value("dnsbl")).value();
+    one.delivery_dir = absolute_path(given.value("delivery-dir"), around);
     one.filter_timeout = given.number("filter-timeout", one.filter_timeout);
 }
 

@@ -286,7 +286,7 @@ TEST(building, tls) {
 TEST(building, filters_and_checks) {
     const instance one =
         build_instance(values_of({"--filter=@app/f,exit:3", "--filter=net:h:1", "--forward-to=h:25",
-                                  "--client-filter=c", "--filter-timeout=5",
+                                  "--client-filter=c", "--filter-timeout=5", "--delivery-dir=mail",
                                   "--address-verifier=account:", "-r", "--dnsbl=bl.example", "--immediate"})
                            .front(),
                        world());
@@ -296,6 +296,7 @@ TEST(building, filters_and_checks) {
     ASSERT_EQ(one.client_filters.size(), 1U);
     EXPECT_EQ(one.client_filters[0].value, "/home/u/c");
     EXPECT_EQ(one.filter_timeout, 5U);
+    EXPECT_EQ(one.delivery_dir, "/home/u/mail");
     EXPECT_TRUE(one.verifier.has_value());
     ASSERT_TRUE(one.dnsbl.has_value());
     EXPECT_TRUE(one.immediate);

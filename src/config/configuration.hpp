@@ -104,11 +104,12 @@ struct instance {
     bool client_mode = false;
     tls_side server_tls;
     tls_side client_tls;
-    // filters and checks; all empty until their options are available
+    // filters and checks
     std::vector<filter_specification> filters;
     std::vector<filter_specification> client_filters;
     unsigned filter_timeout = 60; // seconds
     std::optional<verifier_specification> verifier;
+    std::string delivery_dir; // absolute; empty for the spool directory
     std::optional<dnsbl_specification> dnsbl;
     // new options
     bool sync = true; // --no-sync clears it

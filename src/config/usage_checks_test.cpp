@@ -165,11 +165,12 @@ std::string unavailable(const words& names) {
 }
 
 TEST(availability, what_is_not_built_is_refused_in_the_order_of_the_table) {
-    EXPECT_EQ(ending_of({"--client-auth=/x", "--pop-auth=/x", "--pop", "--filter=/x"}).err,
-              unavailable({"--filter", "--pop", "--pop-auth", "--client-auth"}));
-    EXPECT_EQ(ending_of({"--filter=/x"}).exit_code, 1);
-    EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-filter=/x", "--in-filter=/x"}).err,
-              unavailable({"--filter"}));
+    EXPECT_EQ(ending_of({"--client-auth=/x", "--pop-auth=/x", "--pop"}).err,
+              unavailable({"--pop", "--pop-auth", "--client-auth"}));
+    EXPECT_EQ(ending_of({"--pop", "--pop-auth=/x"}).exit_code, 1);
+    EXPECT_EQ(
+        ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-pop-port=1", "--in-pop-port=1"}).err,
+        unavailable({"--pop-port"}));
     EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-tls-config=x"}).err, "started")
         << "process-wide options of a second instance are ignored";
 }
@@ -180,8 +181,7 @@ TEST(availability, the_list) {
     for (const option& row : options())
         if (row.built == availability::later)
             names.emplace_back(row.name);
-    EXPECT_EQ(names, (words{"client-filter", "filter", "filter-timeout", "address-verifier", "delivery-dir",
-                            "pop", "pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "server-auth",
+    EXPECT_EQ(names, (words{"pop", "pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "server-auth",
                             "server-auth-config", "client-auth", "client-auth-config", "hidden", "show"}));
 }
 

@@ -1,6 +1,8 @@
 #include "main/relay_instance.hpp"
 
 #include "main/dnsbl_setup.hpp"
+#include "main/filter_setup.hpp"
+#include "main/verifier_setup.hpp"
 
 #include "base/text.hpp"
 #include "mail/idn.hpp"
@@ -57,12 +59,20 @@ smtp::tls_mode mode_of(const config::tls_side& given) {
     return given.starttls ? smtp::tls_mode::starttls : smtp::tls_mode::none;
 }
 
+// Account data bases may be far away: that must not hold up the disk's threads.
+std::size_t threads_for_lookups(const config::instance& config) {
+    constexpr std::size_t some = 4;
+    bool needed = config.verifier && config.verifier->what == config::verifier_specification::kind::account;
+    return needed ? some : 0;
+}
+
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
                                std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log)
     : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
-      log_(std::move(log)), work_(disk), smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
+      log_(std::move(log)), work_(disk), lookup_threads_("accounts", threads_for_lookups(config)),
+      lookups_(lookup_threads_), smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
 }
 
@@ -72,7 +82,25 @@ bool relay_instance::takes_activation_sockets() const {
     return config_.serve_smtp && addresses_for(config_, config::interface_item::service::smtp).empty();
 }
 
+base::result<void> relay_instance::configure_filters() {
+    auto filters = filter_settings_of(config_.filters, config_);
+    if (filters.has_error())
+        return filters.error();
+    filters_ = std::move(*filters);
+    if (config_.verifier) {
+        auto verifier = verifier_of(*config_.verifier);
+        if (verifier.has_error())
+            return verifier.error();
+        verifier_.make = std::move(*verifier);
+        verifier_.timeout = seconds(config_.filter_timeout);
+        verifier_.lookups = &lookups_;
+    }
+    return {};
+}
+
 base::result<void> relay_instance::configure() {
+    if (auto checked = configure_filters(); checked.has_error())
+        return checked;
     if (!config_.forward_to.empty()) {
         auto settings = forwarder_settings();
         if (settings.has_error())
@@ -231,6 +259,10 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() con
     c.response_timeout = seconds(config_.response_timeout);
     c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
+    auto filters = filter_settings_of(config_.client_filters, config_);
+    if (filters.has_error())
+        return filters.error();
+    s.filters = std::move(*filters);
     c.linger = config_.client_smtp.linger;
     return s;
 }
@@ -246,6 +278,14 @@ void relay_instance::start(net::worker_group& workers,
             services.tls.emplace(*tls);
         if (config_.immediate && forwarding_)
             services.immediate = &*forwarding_;
+        if (!filters_.makers.empty())
+            services.filters = &filters_;
+        if (verifier_.make)
+            services.verifier = &verifier_;
+        if (forwarding_)
+            services.rescan = [this] {
+                forwarder_->request(relay::run_reason::rescan);
+            };
         if (config_.forward_on_disconnect && forwarding_)
             services.connection_closed = [this] {
                 forwarder_->request(relay::run_reason::client_disconnect);
@@ -314,6 +354,7 @@ void relay_instance::cut_short() {
 
 void relay_instance::before_workers_go() {
     work_.drain();
+    lookups_.drain();
     for (relay::reception* door : doors())
         door->stop_listening();
     smtp_listeners_.clear();

@@ -76,6 +76,7 @@ public:
 private:
     base::result<void> bind(net::worker_group& workers);
     relay::reception_settings door_settings() const;
+    base::result<void> configure_filters();
     relay::smtp_server_settings server_settings() const;
     relay::admin_server_settings admin_settings() const;
     relay::admin_services admin_services(net::worker_group& workers, std::function<void()> terminate);
@@ -89,11 +90,15 @@ private:
     base::logger log_;
     relay::blocking work_;
     instance_tls tls_;
+    os::worker_pool lookup_threads_; // of account:
+    net::background lookups_;
     std::vector<int> activation_sockets_;
     service_listeners smtp_listeners_, admin_listeners_;
     bool notifies_ = false;
     relay::counters counts_;
     relay::observer watch_;
+    relay::filter_settings filters_;
+    relay::verifier_settings verifier_;
     std::optional<relay::forwarder_settings> forwarding_;
     std::unique_ptr<spool::store> store_;
     std::unique_ptr<net::dnsbl> dnsbl_;

@@ -27,6 +27,18 @@ public:
         return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
             std::move(start), token_, std::move(message), std::move(envelope));
     }
+
+    // The same for a message that filters have seen.
+    net::awaitable<base::result<void>> commit(spool::store& store, spool::staged_message message,
+                                              spool::store::must_be_there which) {
+        auto start = [this, &store, which](auto handler, spool::staged_message taken) {
+            auto waiting = hold<base::result<void>>(std::move(handler));
+            store.commit(std::move(taken), which,
+                         [waiting](base::result<void> outcome) { waiting->resume(std::move(outcome)); });
+        };
+        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
+            std::move(start), token_, std::move(message));
+    }
 };
 
 } // namespace relay

@@ -52,14 +52,31 @@ std::string client_session::peer() const {
     return peer_ ? peer_->peer().display() : std::string();
 }
 
-net::awaitable<client_session::outcome> client_session::send(outgoing_message& message) {
+void client_session::attend_to(const outgoing_message& message) {
     const net::endpoint& remote = peer_->peer();
     base::logger log =
         log_.with_peer(remote.address, std::to_string(remote.port)).with_message(message.message.id());
-    log.summary("smtp connection to {}", remote.display());
+    if (std::exchange(attended_to_, message.message.id()) != message.message.id())
+        log.summary("smtp connection to {}", remote.display());
     engine_->set_logger(log);
-    if (std::exchange(carried_mail_, true))
+    if (std::exchange(begun_, true))
         notice_end();
+}
+
+net::awaitable<std::optional<smtp::session_failed>> client_session::begin(outgoing_message& message) {
+    attend_to(message);
+    smtp::client_action now = co_await advance(message);
+    auto* failed = std::get_if<smtp::session_failed>(&now);
+    if (!failed)
+        co_return std::nullopt;
+    smtp::session_failed how = std::move(*failed);
+    engine_.reset();
+    peer_.reset();
+    co_return how;
+}
+
+net::awaitable<client_session::outcome> client_session::send(outgoing_message& message) {
+    attend_to(message);
     bool given = false;
     for (;;) {
         smtp::client_action now = co_await advance(message);

@@ -45,6 +45,9 @@ public:
     bool connected() const noexcept { return peer_.has_value(); }
     std::string peer() const; // as displayed
 
+    // The session's start, if that has not been: afterwards messages can be sent. Nothing if it went well.
+    net::awaitable<std::optional<smtp::session_failed>> begin(outgoing_message& message);
+
     // Sends the message, with the session's start before the first one. After session_failed the connection
     // is closed.
     using outcome = std::variant<smtp::message_done, smtp::session_failed>;
@@ -54,6 +57,7 @@ public:
     void interrupt();            // ends a wait for the peer, or for the connection
 
 private:
+    void attend_to(const outgoing_message& message);
     void notice_end();
     net::awaitable<smtp::client_action> advance(outgoing_message& message);
     net::awaitable<void> start_tls();
@@ -70,7 +74,8 @@ private:
     smtp::client_settings protocol_;
     std::optional<net::stream> peer_;
     std::optional<smtp::client_engine> engine_;
-    bool carried_mail_ = false;
+    bool begun_ = false;      // for a message
+    std::string attended_to_; // the id of the latest one
     net::time_point reply_deadline_{};
 };
 

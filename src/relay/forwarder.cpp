@@ -37,8 +37,8 @@ std::string_view text_of(run_reason why) {
 forwarder::forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
                      base::logger log, observer watch)
     : settings_(std::move(settings)), store_(store), work_(work), worker_(on), log_(std::move(log)),
-      watch_(watch), wake_(on), sender_(settings_.to, settings_.client, store_, work_, worker_, log_, watch) {
-}
+      watch_(watch), wake_(on),
+      sender_(settings_.to, settings_.client, settings_.filters, store_, work_, worker_, log_, watch) {}
 
 forwarder::~forwarder() = default;
 
@@ -162,7 +162,7 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
         say("no messages to send");
         co_return run_outcome{true, {}};
     }
-    unconnectable_.clear();
+    run_ends_ = false;
     watch_.count(counter::forwarding_runs);
     watch_.event({"client", "forward", "start", text_of(why)});
     auto all = co_await forward_all(std::move(*ids));
@@ -176,7 +176,7 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
 }
 
 net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::string> ids) {
-    for (std::size_t i = 0; i < ids.size() && !stopping_; ++i) {
+    for (std::size_t i = 0; i < ids.size() && !stopping_ && !run_ends_; ++i) {
         if (i % announced_at_once == 0) {
             std::span<const std::string> soon(&ids[i], std::min(announced_at_once, ids.size() - i));
             auto announce = [this, soon] {
@@ -216,23 +216,12 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         watch_.count(counter::messages_failed);
         co_return base::result<void>();
     }
-    std::string routed = message.message.envelope().forward_to_address; // empty for the default next hop
-    if (unconnectable_.contains(routed)) {
-        log_.verbose("forwarding [{}]: skipping message with unconnectable address [{}]", id,
-                     base::printable(routed));
-        co_await put_back(store_, work_, std::move(message), log_);
-        co_return base::result<void>();
-    }
     message_sender::outcome sent = co_await sender_.send(std::move(message));
+    run_ends_ = sent.last;
     using kind = message_sender::outcome::kind;
-    if (sent.what == kind::answered)
-        co_return base::result<void>();
-    if (sent.what == kind::not_connected && !routed.empty() && !stopping_) {
-        log_.warning("smtp connection failed: {}", sent.error.message());
-        unconnectable_.insert(routed);
-        co_return base::result<void>(); // the run goes on with the others
-    }
-    co_return sent.error;
+    if (sent.what == kind::not_connected || sent.what == kind::broken)
+        co_return sent.error;
+    co_return base::result<void>();
 }
 
 } // namespace relay

@@ -8,6 +8,7 @@
 #include "mail/next_hop.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
+#include "relay/filter_settings.hpp"
 #include "relay/message_sender.hpp"
 #include "relay/observer.hpp"
 #include "spool/store.hpp"
@@ -15,7 +16,6 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +25,7 @@ struct forwarder_settings {
     mail::next_hop to; // unless the envelope says otherwise
     client_session_settings client;
     std::chrono::milliseconds poll{0}; // 0 = off
+    filter_settings filters;           // --client-filter
 };
 
 enum class run_reason { startup, poll, admin, client_disconnect, rescan };
@@ -79,7 +80,7 @@ private:
     std::optional<run_reason> running_;
     std::optional<run_reason> requested_;
     message_sender sender_;
-    std::set<std::string> unconnectable_; // addresses of envelopes, in the present run
+    bool run_ends_ = false; // a filter wants no more messages sent in the present run
     bool stopping_ = false;
     std::function<void()> ended_;
 };

@@ -38,7 +38,7 @@ immediate_forwarding::immediate_forwarding(const forwarder_settings& settings, s
                                            blocking& work, net::worker& on, const base::logger& log,
                                            observer watch)
     : store_(store), work_(work), log_(log),
-      sender_(settings.to, settings.client, store, work, on, log, watch.silent()) {}
+      sender_(settings.to, settings.client, settings.filters, store, work, on, log, watch.silent()) {}
 
 net::awaitable<smtp::commit_outcome> immediate_forwarding::forward(std::string id) {
     auto message = co_await take(store_, work_, std::move(id));
@@ -51,7 +51,12 @@ net::awaitable<smtp::commit_outcome> immediate_forwarding::forward(std::string i
     message_sender::outcome sent = co_await sender_.send(std::move(*message));
     if (sent.what == message_sender::outcome::kind::answered)
         co_return answer_to(sent.done);
-    log_.warning("smtp client error: {}", sent.error.message());
+    if (sent.what == message_sender::outcome::kind::filtered)
+        co_return smtp::commit_outcome{452, std::move(sent.response)};
+    if (sent.what == message_sender::outcome::kind::abandoned)
+        co_return forwarded; // in the spool, for later
+    if (sent.what != message_sender::outcome::kind::out_of_reach)
+        log_.warning("smtp client error: {}", sent.error.message());
     co_return forwarding_failed;
 }
 

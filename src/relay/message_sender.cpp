@@ -13,9 +13,10 @@
 namespace relay {
 
 message_sender::message_sender(const mail::next_hop& to, const client_session_settings& client,
-                               spool::store& store, blocking& work, net::worker& on, const base::logger& log,
-                               observer watch)
-    : default_(to), client_(client), store_(store), work_(work), worker_(on), log_(log), watch_(watch) {}
+                               const filter_settings& filters, spool::store& store, blocking& work,
+                               net::worker& on, const base::logger& log, observer watch)
+    : default_(to), client_(client), filter_settings_(filters), store_(store), work_(work), worker_(on),
+      log_(log), watch_(watch) {}
 
 message_sender::~message_sender() = default;
 
@@ -44,6 +45,7 @@ void message_sender::tell(const std::string& id, const outcome& how) const {
         break;
     }
     case outcome::kind::not_connected:
+    case outcome::kind::out_of_reach:
         watch_.count(counter::connect_failures);
         watch_.count(counter::messages_put_back);
         break;
@@ -52,42 +54,123 @@ void message_sender::tell(const std::string& id, const outcome& how) const {
         if (how.failed)
             watch_.event({"client", "sent", id, how.error.what});
         break;
+    case outcome::kind::filtered:
+        watch_.count(counter::messages_failed);
+        watch_.event({"client", "sent", id, "rejected"});
+        break;
+    case outcome::kind::abandoned:
+        watch_.count(counter::messages_put_back);
+        watch_.event({"client", "sent", id, "abandoned"});
+        break;
     }
 }
 
 net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message message) {
-    auto wanted = route_of(message.message.envelope());
+    screening state;
+    state.due = !filter_settings_.makers.empty();
+    if (state.due && !message.message.envelope().forward_to.empty()) {
+        state.due = false;
+        co_await screen(filter::kind::routing, message, state);
+        if (state.over)
+            co_return std::move(*state.over);
+    }
     for (;;) {
+        auto wanted = route_of(message.message.envelope());
         bool fresh = !connection_ || !(wanted.has_value() && connected_for_ == *wanted);
         if (fresh) {
             auto ready = wanted.has_error() ? base::result<void>(wanted.error()) : base::result<void>();
+            if (ready.has_value() && unconnectable_.contains(wanted->address)) {
+                log_.verbose("forwarding [{}]: skipping message with unconnectable address [{}]",
+                             message.message.id(), base::printable(wanted->address));
+                co_await put_back(store_, work_, std::move(message), log_);
+                co_return outcome{outcome::kind::out_of_reach};
+            }
             if (ready.has_value())
                 ready = co_await connect(*wanted, message.message.id());
-            if (ready.has_error()) {
-                co_await put_back(store_, work_, std::move(message), log_);
-                co_return outcome{outcome::kind::not_connected, {}, ready.error()};
-            }
+            if (ready.has_error())
+                co_return co_await not_connected(std::move(message), wanted, ready.error());
         }
-        if (!fresh)
+        if (!fresh && !state.screened)
             watch_.event({"client", "sending", message.message.id()});
-        client_session::outcome result = co_await connection_->send(message);
-        if (auto* done = std::get_if<smtp::message_done>(&result)) {
-            co_await settle(store_, work_, std::move(message), *done, log_);
-            co_return outcome{outcome::kind::answered, std::move(*done), {}};
+        std::optional<smtp::session_failed> failed;
+        if (state.due) {
+            failed = co_await connection_->begin(message);
+            if (!failed) {
+                state.due = false;
+                state.screened = true;
+                co_await screen(filter::kind::client, message, state);
+                if (state.over)
+                    co_return std::move(*state.over);
+                continue; // it may have to go somewhere else now
+            }
+        } else {
+            client_session::outcome result = co_await connection_->send(message);
+            if (auto* done = std::get_if<smtp::message_done>(&result)) {
+                co_await settle(store_, work_, std::move(message), *done, log_);
+                outcome sent{outcome::kind::answered, std::move(*done)};
+                sent.last = state.last;
+                co_return sent;
+            }
+            failed = std::get<smtp::session_failed>(std::move(result));
         }
         connection_.reset();
-        const auto& broken = std::get<smtp::session_failed>(result);
         // A connection that has carried mail and is found closed before the next message was begun (servers
         // limit messages per connection) is replaced, once.
-        if (!broken.message_in_hand && !fresh && !interrupted_)
+        if (!failed->message_in_hand && !fresh && !interrupted_)
             continue;
-        bool failed = broken.message_in_hand && !interrupted_;
-        if (!failed)
+        bool has_failed = failed->message_in_hand && !interrupted_;
+        if (!has_failed)
             co_await put_back(store_, work_, std::move(message), log_);
         else
-            co_await settle(store_, work_, std::move(message), failed_with(broken.reason), log_);
-        co_return outcome{outcome::kind::broken, {}, base::error{{}, base::printable(broken.reason)}, failed};
+            co_await settle(store_, work_, std::move(message), failed_with(failed->reason), log_);
+        outcome broken{outcome::kind::broken, {}, base::error{{}, base::printable(failed->reason)}};
+        broken.failed = has_failed;
+        co_return broken;
     }
+}
+
+// A message's own address that is out of reach concerns nobody but those that go there too.
+net::awaitable<message_sender::outcome>
+message_sender::not_connected(outgoing_message message, const base::result<route>& wanted, base::error why) {
+    std::string address =
+        wanted.has_value() ? wanted->address : message.message.envelope().forward_to_address;
+    co_await put_back(store_, work_, std::move(message), log_);
+    if (address.empty() || stopping_)
+        co_return outcome{outcome::kind::not_connected, {}, std::move(why)};
+    log_.warning("smtp connection failed: {}", why.message());
+    unconnectable_.insert(std::move(address));
+    co_return outcome{outcome::kind::out_of_reach, {}, std::move(why)};
+}
+
+net::awaitable<void> message_sender::screen(filter::kind what, outgoing_message& message, screening& state) {
+    if (!filters_)
+        filters_.emplace(filter_settings_, store_, work_, worker_, log_);
+    outgoing_filters::verdict verdict = co_await filters_->run(what, message);
+    state.last = verdict.last;
+    using kind = outgoing_filters::verdict::kind;
+    if (interrupted_)
+        verdict.what = kind::abandon;
+    if (verdict.what == kind::send && message.message.envelope().to_remote.empty()) {
+        log_.warning("forwarding [{}]: failing message with no remote recipients", message.message.id());
+        verdict.what = kind::fail;
+        verdict.done = failed_with("no remote recipients");
+    }
+    outcome over{outcome::kind::abandoned};
+    over.last = verdict.last;
+    switch (verdict.what) {
+    case kind::send:
+        co_return;
+    case kind::gone:
+    case kind::abandon:
+        co_await put_back(store_, work_, std::move(message), log_);
+        break;
+    case kind::fail:
+        over.what = outcome::kind::filtered;
+        over.response = std::move(verdict.response);
+        co_await settle(store_, work_, std::move(message), std::move(verdict.done), log_);
+        break;
+    }
+    state.over = std::move(over);
 }
 
 base::result<message_sender::route> message_sender::route_of(const mail::envelope& envelope) const {
@@ -106,7 +189,7 @@ net::awaitable<base::result<void>> message_sender::connect(const route& wanted, 
                                                                     base::printable(wanted.selector));
         log_.verbose("forwarding [{}]: new connection for [{}]{}", id, base::printable(wanted.address),
                      account);
-        co_await quit();
+        co_await end_connection();
     }
     connection_ = std::make_unique<client_session>(client_, work_, worker_, log_);
     // The first message is announced as soon as there is a connection to wait for.
@@ -130,25 +213,36 @@ net::awaitable<base::result<void>> message_sender::connect(const route& wanted, 
     co_return connected;
 }
 
-net::awaitable<void> message_sender::quit() {
+net::awaitable<void> message_sender::end_connection() {
     if (connection_)
         co_await connection_->quit();
     connection_.reset();
 }
 
+net::awaitable<void> message_sender::quit() {
+    co_await end_connection();
+    filters_.reset();
+    unconnectable_.clear();
+}
+
 void message_sender::drop() {
     connection_.reset();
+    filters_.reset();
+    unconnectable_.clear();
 }
 
 void message_sender::stop_connecting() {
+    stopping_ = true;
     if (connection_ && !connection_->connected())
         connection_->interrupt();
 }
 
 void message_sender::interrupt() {
-    interrupted_ = true;
+    interrupted_ = stopping_ = true;
     if (connection_)
         connection_->interrupt();
+    if (filters_)
+        filters_->interrupt();
 }
 
 } // namespace relay

@@ -10,10 +10,14 @@
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/client_session.hpp"
+#include "relay/filter_settings.hpp"
 #include "relay/observer.hpp"
+#include "relay/outgoing_filters.hpp"
 #include "spool/store.hpp"
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
 namespace relay {
@@ -21,8 +25,9 @@ namespace relay {
 class message_sender {
 public:
     // All outlive it. `to`: where messages go whose envelopes do not say.
-    message_sender(const mail::next_hop& to, const client_session_settings& client, spool::store& store,
-                   blocking& work, net::worker& on, const base::logger& log, observer watch);
+    message_sender(const mail::next_hop& to, const client_session_settings& client,
+                   const filter_settings& filters, spool::store& store, blocking& work, net::worker& on,
+                   const base::logger& log, observer watch);
     ~message_sender();
     message_sender(const message_sender&) = delete;
     message_sender& operator=(const message_sender&) = delete;
@@ -31,20 +36,26 @@ public:
         enum class kind {
             answered,      // `done` is the next hop's last word; sent, or failed with that
             not_connected, // `error` says why; put back as it was
-            broken // the session ended with `error`; failed with that, or put back if it was not begun
+            broken,       // the session ended with `error`; failed with that, or put back if it was not begun
+            filtered,     // failed by a filter; `response` is what a submitter who waits is told
+            abandoned,    // put back by a filter, or taken away by it
+            out_of_reach, // put back: its own address cannot be connected; the log has said so
         };
         kind what;
-        smtp::message_done done;
-        base::error error;   // its text is fit for the log
-        bool failed = false; // broken: the message has failed with it
+        smtp::message_done done{};
+        base::error error{};    // its text is fit for the log
+        bool failed = false;    // broken: the message has failed with it
+        std::string response{}; // filtered: raw text
+        bool last = false;      // a filter wants the run to end
     };
     net::awaitable<outcome> send(outgoing_message message);
 
     bool connected() const;
     std::string peer() const; // as displayed; empty without a connection
 
-    net::awaitable<void> quit(); // ends the connection, if there is one, with QUIT
-    void drop();                 // or without
+    // Ends the connection, if there is one, with QUIT, or without; what filters keep goes with it.
+    net::awaitable<void> quit();
+    void drop();
 
     void stop_connecting(); // a wait for a connection ends; one that is there goes on
     void interrupt();       // every wait ends, for good; a message in hand is put back
@@ -60,11 +71,24 @@ private:
 
     net::awaitable<outcome> carry(outgoing_message message);
     void tell(const std::string& id, const outcome& how) const;
+    // What filters say of a message, until it is ready to be sent.
+    struct screening {
+        bool due = false;            // the client filter has still to run
+        bool screened = false;       // it has run
+        std::optional<outcome> over; // the message is not sent
+        bool last = false;
+    };
+
     base::result<route> route_of(const mail::envelope& envelope) const;
     net::awaitable<base::result<void>> connect(const route& wanted, const std::string& id);
+    net::awaitable<void> screen(filter::kind what, outgoing_message& message, screening& state);
+    net::awaitable<outcome> not_connected(outgoing_message message, const base::result<route>& wanted,
+                                          base::error why);
+    net::awaitable<void> end_connection();
 
     const mail::next_hop& default_;
     const client_session_settings& client_;
+    const filter_settings& filter_settings_;
     spool::store& store_;
     blocking& work_;
     net::worker& worker_;
@@ -72,6 +96,9 @@ private:
     observer watch_;
     std::unique_ptr<client_session> connection_;
     route connected_for_;
+    std::optional<outgoing_filters> filters_; // made for the first message
+    std::set<std::string> unconnectable_;     // addresses of envelopes, since the last quit()
+    bool stopping_ = false;
     bool interrupted_ = false;
 };
 

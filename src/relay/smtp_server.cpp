@@ -66,9 +66,7 @@ public:
                 buffer_.give_back(); // with what came in clear behind the command
                 co_await start_tls();
             } else if (auto* ask = std::get_if<smtp::check_recipient>(&todo)) {
-                smtp::recipient_verdict accepted;
-                accepted.address = ask->address;
-                engine_.recipient_checked(std::move(accepted));
+                co_await check(*ask);
             } else if (std::holds_alternative<smtp::begin_message>(todo)) {
                 message_.emplace(server_.services_.store.create());
             } else if (std::holds_alternative<smtp::open_content>(todo)) {
@@ -247,9 +245,13 @@ private:
             reason_ = "command timeout: command not finished after " +
                       std::to_string(server_.settings_.command_timeout.count()) + "s";
         } else {
-            reason_ = "idle timeout: no activity after " +
-                      std::to_string(server_.settings_.idle_timeout.count()) + "s";
+            reason_ = idle_timeout_text();
         }
+    }
+
+    std::string idle_timeout_text() const {
+        return "idle timeout: no activity after " + std::to_string(server_.settings_.idle_timeout.count()) +
+               "s";
     }
 
     void give_up(const base::error& why) {
@@ -274,12 +276,74 @@ private:
         co_await server_.services_.work.run(write);
     }
 
+    net::awaitable<void> check(smtp::check_recipient ask) {
+        smtp::recipient_verdict answer;
+        answer.address = ask.address;
+        const verifier_settings* settings = server_.services_.verifier;
+        if (!settings) {
+            engine_.recipient_checked(std::move(answer));
+            co_return;
+        }
+        if (!verifier_)
+            verifier_ = settings->make(
+                verify::services{worker_, server_.services_.work, *settings->lookups, settings->timeout});
+        verify::request asked{std::string(ask.address),
+                              std::string(ask.from),
+                              peer_.peer().display(),
+                              server_.settings_.protocol.domain,
+                              "none",
+                              "",
+                              log_};
+        verify::verdict found;
+        bool idle = false;
+        {
+            auto too_late = [this, &idle] {
+                idle = true;
+                verifier_->interrupt();
+            };
+            net::alarm idle_alarm(worker_, after(server_.settings_.idle_timeout), std::move(too_late));
+            found = co_await verifier_->check(std::move(asked));
+        }
+        if (idle) {
+            reason_ = idle_timeout_text();
+            co_return;
+        }
+        answer.what = kind_of(found.what);
+        answer.address = std::move(found.address);
+        answer.full_name = std::move(found.full_name);
+        answer.response = std::move(found.response);
+        answer.reason = std::move(found.reason);
+        engine_.recipient_checked(std::move(answer));
+    }
+
+    static smtp::recipient_verdict::kind kind_of(verify::verdict::kind what) {
+        using from = verify::verdict::kind;
+        using to = smtp::recipient_verdict::kind;
+        switch (what) {
+        case from::remote:
+            return to::remote;
+        case from::local:
+            return to::local;
+        case from::rejected:
+            return to::rejected;
+        case from::rejected_for_now:
+            return to::rejected_for_now;
+        case from::abort_session:
+            return to::abort_session;
+        }
+        return to::rejected;
+    }
+
     net::awaitable<void> commit(const mail::envelope& envelope) {
         spool::new_message message = std::move(*message_);
         message_.reset();
         std::string id = message.id();
         std::uint64_t octets = message.size();
         mail::envelope text = envelope;
+        if (server_.services_.filters) {
+            co_await filter_and_commit(std::move(message), std::move(text));
+            co_return;
+        }
         auto stored = co_await server_.services_.work.commit(server_.services_.store, std::move(message),
                                                              std::move(text));
         if (stored.has_error()) {
@@ -288,8 +352,73 @@ private:
             engine_.message_committed({452, "transaction failed"});
             co_return;
         }
+        count_stored(octets);
+        co_await answer_stored(std::move(id));
+    }
+
+    void count_stored(std::uint64_t octets) const {
         server_.services_.watch.count(counter::smtp_messages);
         server_.services_.watch.count(counter::smtp_octets, octets);
+    }
+
+    // The idle time runs on meanwhile, and a client that has gone does not learn that its message was taken:
+    // then it is not taken.
+    net::awaitable<void> filter_and_commit(spool::new_message message, mail::envelope envelope) {
+        if (!filters_)
+            filters_.emplace(*server_.services_.filters, server_.services_.store, server_.services_.work,
+                             worker_, log_);
+        filter::session_facts facts = session_facts();
+        std::uint64_t octets = message.size();
+        server_filters::verdict verdict{};
+        bool idle = false;
+        {
+            auto too_late = [this, &idle] {
+                idle = true;
+                filters_->interrupt();
+            };
+            net::alarm idle_alarm(worker_, after(server_.settings_.idle_timeout), std::move(too_late));
+            verdict = co_await filters_->run(std::move(message), std::move(envelope), facts);
+        }
+        if (idle || peer_.peer_has_closed()) {
+            filters_->discard();
+            reason_ = idle ? idle_timeout_text() : "peer disconnected";
+            co_return;
+        }
+        if (verdict == server_filters::verdict::refused)
+            engine_.message_committed(filters_->refusal());
+        else
+            co_await commit_filtered(verdict, octets);
+        if (filters_->wants_rescan() && server_.services_.rescan)
+            server_.services_.rescan();
+    }
+
+    net::awaitable<void> commit_filtered(server_filters::verdict verdict, std::uint64_t octets) {
+        auto stored = co_await filters_->commit();
+        if (stored.has_error()) {
+            engine_.message_committed(filters_->refusal());
+            co_return;
+        }
+        count_stored(octets);
+        if (verdict == server_filters::verdict::abandoned)
+            engine_.message_committed({});
+        else
+            co_await answer_stored(std::move(*stored));
+    }
+
+    filter::session_facts session_facts() const {
+        filter::session_facts facts;
+        facts.address = peer_.peer().address;
+        facts.port = peer_.peer().port;
+        facts.unix_domain = peer_.peer().unix_domain;
+        facts.domain = server_.settings_.protocol.domain;
+        facts.local_address = peer_.local().address;
+        facts.local_port = peer_.local().port;
+        facts.helo = engine_.helo();
+        return facts;
+    }
+
+    // The message is in the spool; with --immediate it is sent on before its submitter is told so.
+    net::awaitable<void> answer_stored(std::string id) {
         if (!server_.services_.immediate) {
             engine_.message_committed({});
             co_return;
@@ -338,6 +467,8 @@ private:
     std::optional<net::dnsbl_check> block_lists_; // while it goes on
     std::optional<spool::new_message> message_;
     std::optional<immediate_forwarding> immediate_;
+    std::optional<server_filters> filters_;      // made for the first message
+    std::unique_ptr<verify::verifier> verifier_; // made for the first recipient
     net::buffer_pool::loan buffer_;
     std::string reason_; // why the session is over; empty while it goes on
     net::time_point command_started_{};

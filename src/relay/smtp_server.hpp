@@ -10,8 +10,10 @@
 #include "relay/forwarder.hpp"
 #include "relay/observer.hpp"
 #include "relay/reception.hpp"
+#include "relay/server_filters.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
+#include "verify/verifier.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -31,14 +33,24 @@ struct smtp_server_settings {
 };
 
 // What sessions use; outlives them.
+// --address-verifier, for all sessions of a server.
+struct verifier_settings {
+    verify::maker make;               // none: every address is a valid remote one
+    std::chrono::seconds timeout{60}; // 0 = none
+    net::background* lookups = nullptr;
+};
+
 struct smtp_services {
     spool::store& store;
     blocking& work;
     const forwarder_settings* immediate = nullptr; // --immediate: where to; else null
     std::function<void()> connection_closed{};     // thread-safe; after each session
     observer watch{};
-    std::optional<net::tls_service> tls{}; // there whenever the protocol settings ask for TLS
-    net::dnsbl* dnsbl = nullptr;           // --dnsbl; else null
+    std::optional<net::tls_service> tls{};       // there whenever the protocol settings ask for TLS
+    net::dnsbl* dnsbl = nullptr;                 // --dnsbl; else null
+    std::function<void()> rescan = {};           // thread-safe; a filter wants the spool forwarded
+    const filter_settings* filters = nullptr;    // --filter; null without
+    const verifier_settings* verifier = nullptr; // --address-verifier; null without
 };
 
 class smtp_session;

@@ -256,6 +256,10 @@ bool server_engine::encrypted() const noexcept {
     return impl_->tls_.has_value();
 }
 
+const std::string& server_engine::helo() const noexcept {
+    return impl_->helo_;
+}
+
 unsigned server_engine::resets() const noexcept {
     return impl_->resets_;
 }

@@ -172,6 +172,8 @@ public:
     bool in_content() const noexcept;
 
     bool encrypted() const noexcept;
+    // Argument of the latest HELO or EHLO; empty before.
+    const std::string& helo() const noexcept;
 
     // RSET commands so far: what the driver keeps for the session's messages goes with them.
     unsigned resets() const noexcept;

@@ -1,0 +1,33 @@
+#include "main/verifier_setup.hpp"
+
+#include "verify/account.hpp"
+#include "verify/program.hpp"
+
+#include <memory>
+
+base::result<verify::maker> verifier_of(const config::verifier_specification& given) {
+    using enum config::verifier_specification::kind;
+    switch (given.what) {
+    case program:
+        return verify::maker([path = given.value](const verify::services& with) {
+            return std::make_unique<verify::program>(path, with);
+        });
+    case exit:
+        return verify::maker([code = given.exit_code](const verify::services&) {
+            return std::make_unique<verify::fixed_exit>(code);
+        });
+    case account: {
+        verify::account_rules rules;
+        rules.least_uid = given.account.least_uid;
+        rules.greatest_uid = given.account.greatest_uid;
+        rules.lowercase = given.account.lowercase;
+        rules.check = given.account.check;
+        rules.remote = given.account.remote;
+        return verify::maker(
+            [rules](const verify::services& with) { return std::make_unique<verify::account>(rules, with); });
+    }
+    case network:
+        break;
+    }
+    return base::error{{}, "this kind of address verifier is not available in this build yet"};
+}
