@@ -100,6 +100,9 @@ inline std::vector<std::string> drive(client_engine& engine, const std::vector<l
                 engine.disconnected({});
             else if (answer.what == turn::kind::stays_silent)
                 engine.timed_out(7);
+        } else if (const auto* work = std::get_if<compute>(&action)) {
+            work->job();
+            engine.computed();
         } else if (std::holds_alternative<session_ready>(action)) {
             if (next_letter == letters.size()) {
                 engine.quit();

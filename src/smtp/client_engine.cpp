@@ -7,11 +7,10 @@
 //
 // After the handshake the session begins again at say_ehlo(), which forgets what was learned in clear;
 // quiet() refuses what was sent ahead of it.
-//
-// Seams: AUTH becomes a state between `ehlo` and `ready`.
 #include "smtp/client_engine.hpp"
 
 #include "base/text.hpp"
+#include "smtp/channel_bindings.hpp"
 #include "smtp/content_encoder.hpp"
 #include "smtp/reply_parser.hpp"
 
@@ -39,6 +38,7 @@ struct extensions {
     bool pipelining = false;
     bool smtp_utf8 = false;
     bool start_tls = false;
+    std::optional<std::vector<std::string>> mechanisms; // absent without AUTH
 
     void learn(std::string_view line) {
         const std::string_view keyword = line.substr(0, line.find_first_of(" \t"));
@@ -48,6 +48,12 @@ struct extensions {
         pipelining |= base::iequals(keyword, "PIPELINING");
         smtp_utf8 |= base::iequals(keyword, "SMTPUTF8");
         start_tls |= base::iequals(keyword, "STARTTLS");
+        if (base::iequals(keyword, "AUTH")) {
+            if (!mechanisms)
+                mechanisms.emplace();
+            for (std::string& name : base::split(line.substr(keyword.size()), ' '))
+                mechanisms->emplace_back(base::trim(name));
+        }
     }
 };
 
@@ -71,6 +77,8 @@ struct client_engine::impl {
         helo,
         starttls,
         handshake,
+        auth,
+        computing,
         ready,
         mail,
         rcpt,
@@ -105,11 +113,14 @@ struct client_engine::impl {
 
     void say_ehlo();
     void say_starttls();
-    void session_begins();
     void tls_established();
+    void session_begins();
+    void go_on_with_login(client_login::step now);
+    void ready();
     void send(const mail::envelope& e, std::uint64_t size);
     std::string_view obstacle();
     std::string mail_command() const;
+    std::string submitter() const;
     void say_recipients();
     void recipients_done();
     void say_chunk();
@@ -132,8 +143,12 @@ struct client_engine::impl {
     state state_;
     extensions peer_;
     bool encrypted_ = false;
-    bool greeting_due_ = true; // it may still come, although EHLO has been sent
-    bool was_ready_ = false;   // the session has started
+    std::vector<sasl::channel_binding> bindings_; // of the encrypted session
+    bool greeting_due_ = true;                    // it may still come, although EHLO has been sent
+    bool was_ready_ = false;                      // the session has started
+    std::optional<client_login> login_;
+    bool logged_in_ = false;
+    bool secret_given_ = false; // output since the last take_output() had one
     bool warned_eight_bit_ = false;
     std::string failure_;
     bool failed_in_hand_ = false;
@@ -177,6 +192,10 @@ client_action client_engine::impl::next() {
             return session_over{};
         case state::handshake:
             return start_tls{};
+        case state::computing:
+            return compute{[login = &*login_] {
+                login->compute();
+            }};
         case state::ready:
             if (!quiet())
                 break;
@@ -252,6 +271,8 @@ void client_engine::impl::on_reply(const reply_type& reply) {
         return on_ehlo(reply);
     case state::starttls:
         return on_starttls(reply);
+    case state::auth:
+        return go_on_with_login(login_->on_reply(reply.code, reply.text()));
     case state::mail:
         return on_mail(reply);
     case state::rcpt:
@@ -271,6 +292,7 @@ void client_engine::impl::on_reply(const reply_type& reply) {
         state_ = state::ready;
         return;
     case state::handshake:
+    case state::computing:
     case state::ready:
     case state::content:
     case state::chunk:
@@ -347,6 +369,40 @@ void client_engine::impl::tls_established() {
 }
 
 void client_engine::impl::session_begins() {
+    if (!login_)
+        return ready();
+    client_login::surroundings now;
+    now.offered = peer_.mechanisms;
+    now.encrypted = encrypted_;
+    now.bindings = bindings_;
+    go_on_with_login(login_->begin(std::move(now)));
+}
+
+void client_engine::impl::go_on_with_login(client_login::step now) {
+    if (auto* what = std::get_if<client_login::say>(&now)) {
+        if (!quiet())
+            return;
+        output_.reserve(output_.size() + what->line.size() + 2); // no copy of a password is left behind
+        output_ += what->line.view();
+        output_ += "\r\n";
+        secret_given_ = true;
+        log_.verbose("tx>>: {}", what->for_log);
+        state_ = state::auth;
+    } else if (std::holds_alternative<client_login::work>(now)) {
+        state_ = state::computing;
+    } else if (auto* failure = std::get_if<client_login::failed>(&now)) {
+        fail(std::move(failure->reason));
+    } else {
+        if (std::holds_alternative<client_login::logged_in>(now)) {
+            log_.verbose("successful authentication with remote server {}using {}",
+                         encrypted_ ? "over tls " : "", login_->description());
+            logged_in_ = true;
+        }
+        ready();
+    }
+}
+
+void client_engine::impl::ready() {
     was_ready_ = true;
     state_ = state::ready;
 }
@@ -408,7 +464,19 @@ std::string client_engine::impl::mail_command() const {
         line += " BODY=BINARYMIME";
     if (peer_.smtp_utf8 && e.utf8_mailboxes)
         line += " SMTPUTF8";
+    if (logged_in_)
+        line += " AUTH=" + submitter();
     return line;
+}
+
+// Who submitted the message, as far as it is known and shall be (RFC 4954 section 5).
+std::string client_engine::impl::submitter() const {
+    const std::string& given = message_.envelope->mail_from_auth_out;
+    if (settings_.anonymous)
+        return "<>";
+    if (given.empty())
+        return base::xtext_encode(login_->id());
+    return base::xtext_decode(given) ? given : "<>";
 }
 
 void client_engine::impl::on_mail(const reply_type& reply) {
@@ -649,12 +717,26 @@ void client_engine::quit() {
     impl_->state_ = impl::state::over;
 }
 
-void client_engine::tls_established(base::tls_session) {
+void client_engine::tls_established(base::tls_session session) {
+    impl_->bindings_ = bindings_of(session);
     impl_->tls_established();
 }
 
 void client_engine::tls_failed(std::string reason) {
     impl_->fail(std::move(reason));
+}
+
+void client_engine::log_in(client_account as) {
+    impl_->login_.emplace(std::move(as));
+}
+
+void client_engine::computed() {
+    if (impl_->state_ == impl::state::computing)
+        impl_->go_on_with_login(impl_->login_->computed());
+}
+
+bool client_engine::gave_secret() noexcept {
+    return std::exchange(impl_->secret_given_, false);
 }
 
 void client_engine::content(std::span<const char> bytes, bool last) {

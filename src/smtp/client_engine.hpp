@@ -12,6 +12,8 @@
 #include "base/log.hpp"
 #include "base/tls_session.hpp"
 #include "mail/envelope.hpp"
+#include "smtp/client_login.hpp"
+#include "smtp/compute.hpp"
 #include "smtp/tls_mode.hpp"
 
 #include <cstddef>
@@ -86,7 +88,7 @@ struct session_failed {
 // quit() has been called and QUIT is in take_output(): write it, shut down the sending side, close.
 struct session_over {};
 
-using client_action = std::variant<start_tls, read_reply, session_ready, read_content, message_done,
+using client_action = std::variant<start_tls, read_reply, compute, session_ready, read_content, message_done,
                                    session_failed, session_over>;
 
 class client_engine {
@@ -96,6 +98,9 @@ public:
     client_engine(client_engine&&) noexcept;
     client_engine& operator=(client_engine&&) noexcept;
 
+    // Before next(): the session logs in, if the account has secrets.
+    void log_in(client_account as);
+
     // What the peer sent; copied, so the octets may go at once.
     void feed(std::span<const char> bytes);
     client_action next();
@@ -103,6 +108,8 @@ public:
     // Answers to start_tls. What the server said in clear is forgotten; after a failure the session is.
     void tls_established(base::tls_session session);
     void tls_failed(std::string reason);
+
+    void computed();
 
     // Answer to session_ready. `envelope` stays valid until message_done or session_failed.
     void send(const mail::envelope& envelope, std::uint64_t content_size);
@@ -120,6 +127,8 @@ public:
 
     std::string take_output();
     bool has_output() const noexcept;
+    // Whether what take_output() gave held a password: it is to be wiped.
+    bool gave_secret() noexcept;
 
     // For the log of the message in hand.
     void set_logger(base::logger log);

@@ -10,7 +10,7 @@ constexpr std::string_view line_end = "\r\n";
 
 std::optional<command_line::line> command_line::take(std::span<const char>& input) {
     if (handed_out_) {
-        std::string().swap(kept_); // idle sessions hold no buffer
+        kept_.clear(); // idle sessions hold no buffer
         handed_out_ = false;
     }
     const std::string_view rest(input.data(), input.size());
@@ -38,7 +38,7 @@ std::optional<command_line::line> command_line::take(std::span<const char>& inpu
     size_ = 0;
     ends_with_cr_ = false;
     handed_out_ = true;
-    return finish(std::string_view(kept_).substr(0, size), size);
+    return finish(kept_.view().substr(0, size), size);
 }
 
 command_line::line command_line::finish(std::string_view text, std::size_t size) const {
@@ -53,9 +53,9 @@ void command_line::keep(std::string_view piece) {
     size_ += piece.size();
     ends_with_cr_ = piece.back() == '\r';
     if (limit_ && size_ > limit_ + line_end.size())
-        std::string().swap(kept_);
+        kept_.clear();
     else
-        kept_ += piece;
+        kept_.append(piece);
 }
 
 } // namespace smtp

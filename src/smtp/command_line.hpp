@@ -2,13 +2,15 @@
 //
 // A line ends with CR-LF only (RFC 5321 section 2.3.8). A line that lies whole in the octets given is handed
 // out in place; only one that is split is gathered here, up to the limit. What is longer is counted and
-// forgotten, so that an endless line costs no memory and the next line is found again.
+// forgotten, so that an endless line costs no memory and the next line is found again. What was gathered is
+// wiped: a password may have been in it.
 #pragma once
+
+#include "base/secret_text.hpp"
 
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 
 namespace smtp {
@@ -37,7 +39,7 @@ private:
     void keep(std::string_view piece);
 
     std::size_t limit_;
-    std::string kept_;          // the beginning of an unfinished line, unless that is too long already
+    base::secret_text kept_;    // the beginning of an unfinished line, unless that is too long already
     std::size_t size_ = 0;      // of the unfinished line so far
     bool ends_with_cr_ = false; // the unfinished line does
     bool handed_out_ = false;   // kept_ is a line that the caller may still look at

@@ -7,9 +7,11 @@
 // the engine until its answer.
 #include "smtp/server_engine.hpp"
 
+#include "base/base64.hpp"
 #include "base/text.hpp"
 #include "mail/idn.hpp"
 #include "mail/received.hpp"
+#include "smtp/channel_bindings.hpp"
 #include "smtp/command.hpp"
 #include "smtp/command_line.hpp"
 #include "smtp/content_scanner.hpp"
@@ -67,11 +69,12 @@ struct server_engine::impl {
         data,         // content by DATA
         chunk,        // the octets behind a BDAT line
         chunks,       // between two chunks
+        auth,         // the next line answers a challenge
         reset_needed, // the peer has lost step: RSET, EHLO, HELO or QUIT
     };
 
     // What the driver has been asked and has not answered.
-    enum class question { none, tls, recipient, mailbox, content, commit };
+    enum class question { none, tls, recipient, mailbox, content, commit, password, computation, delay };
 
     struct chunk_in_hand {
         enum class fate { keep, no_recipients, out_of_sequence };
@@ -91,6 +94,9 @@ struct server_engine::impl {
     void tls_failed(std::string_view reason);
     void start(bool service_available);
     void recipient_checked(recipient_verdict verdict);
+    void password_checked(std::optional<sasl::verdict> verdict);
+    void computed();
+    void waited();
     void content_opened(const mail::local_time& now);
     void message_committed(const commit_outcome& outcome);
     void end_session(int code, std::string_view text, std::string_view reason);
@@ -113,17 +119,26 @@ struct server_engine::impl {
     step do_data();
     step do_bdat(std::string_view argument);
     step do_vrfy(std::string_view argument);
-    step do_auth();
+    step do_auth(std::string_view argument);
+    step receive_auth_response();
+    step go_on(sasl::step now);
+    step login_failed();
+    void logged_in(const sasl::verdict& who);
     step do_starttls();
     step do_rset();
     step do_quit();
     step unknown();
     step out_of_sequence();
 
+    check_recipient about_recipient(std::string_view address, std::string_view from);
     void answer_rcpt(recipient_verdict& verdict);
     void answer_vrfy(const recipient_verdict& verdict);
     bool no_room_for_recipient() const;
     bool refused_in_clear();
+    bool refused_without_login();
+    const sasl::trusted_address* trusted();
+    std::vector<sasl::mechanism> mechanisms(bool encrypted) const;
+    std::size_t longest_line() const;
     void refuse_path(path::fault wrong, std::string_view code, std::string_view no_keyword);
 
     // ---- replies and logging
@@ -164,6 +179,15 @@ struct server_engine::impl {
     std::optional<base::tls_session> tls_; // of an encrypted session
     std::optional<close_session> closing_;
     std::string close_reason_;
+
+    // login
+    std::optional<authentication> required_;
+    std::unique_ptr<sasl::server_exchange> exchange_; // AUTH in hand
+    std::optional<sasl::step> to_go_on_;              // the driver has answered: what comes next in it
+    std::optional<sasl::verdict> login_;              // successful
+    std::optional<const sasl::trusted_address*> trusted_;
+    unsigned failed_logins_ = 0;
+    bool secret_taken_ = false;
 
     // transaction
     mail::envelope envelope_;
@@ -206,6 +230,10 @@ void server_engine::tls_failed(std::string_view reason) {
     impl_->tls_failed(reason);
 }
 
+void server_engine::require(authentication how) {
+    impl_->required_ = std::move(how);
+}
+
 void server_engine::start(bool service_available) {
     impl_->start(service_available);
 }
@@ -222,6 +250,18 @@ server_action server_engine::next() {
 
 void server_engine::recipient_checked(recipient_verdict verdict) {
     impl_->recipient_checked(std::move(verdict));
+}
+
+void server_engine::password_checked(std::optional<sasl::verdict> verdict) {
+    impl_->password_checked(std::move(verdict));
+}
+
+void server_engine::computed() {
+    impl_->computed();
+}
+
+void server_engine::waited() {
+    impl_->waited();
 }
 
 void server_engine::content_opened(const mail::local_time& now) {
@@ -260,6 +300,10 @@ const std::string& server_engine::helo() const noexcept {
     return impl_->helo_;
 }
 
+bool server_engine::took_secret() noexcept {
+    return std::exchange(impl_->secret_taken_, false);
+}
+
 unsigned server_engine::resets() const noexcept {
     return impl_->resets_;
 }
@@ -279,6 +323,7 @@ void server_engine::impl::tls_failed(std::string_view reason) {
 }
 
 void server_engine::impl::start(bool service_available) {
+    line_ = command_line(longest_line());
     available_ = service_available;
     if (!available_)
         reply("421 service not available");
@@ -305,10 +350,14 @@ server_action server_engine::impl::next() {
             todo = receive_data();
         else if (state_ == state::chunk)
             todo = receive_chunk();
+        else if (to_go_on_)
+            todo = go_on(*std::exchange(to_go_on_, std::nullopt));
+        else if (state_ == state::auth)
+            todo = receive_auth_response();
         else
             todo = receive_command();
         if (todo)
-            return *todo;
+            return std::move(*todo);
     }
 }
 
@@ -336,7 +385,7 @@ void server_engine::impl::look_at_opening() {
 }
 
 step server_engine::impl::receive_command() {
-    const auto line = line_.take(input_);
+    auto line = line_.take(input_);
     if (!line) {
         if (!settings_.max_command_line && line_.size() > overflow) {
             close("server protocol overflow", true);
@@ -345,6 +394,8 @@ step server_engine::impl::receive_command() {
         return read_more{};
     }
     const command c = parse_command(line->text);
+    if (c.what != verb::auth && settings_.max_command_line && line->size > settings_.max_command_line)
+        line->too_long = true;
     log_command(c, *line);
     warn_of_long_line(line->size);
 
@@ -386,7 +437,7 @@ step server_engine::impl::dispatch(const command& c) {
     case verb::vrfy:
         return do_vrfy(base::trim(c.argument));
     case verb::auth:
-        return do_auth();
+        return do_auth(c.argument);
     case verb::rset:
         return do_rset();
     case verb::quit:
@@ -494,6 +545,7 @@ void server_engine::impl::content_opened(const mail::local_time& now) {
         trace.address = peer_.unix_domain ? "/" : std::string_view(peer_.address);
         trace.domain = settings_.domain;
         trace.tls = tls_.has_value();
+        trace.authenticated = login_.has_value();
         if (tls_)
             trace.tls_cipher = tls_->cipher;
         received_ = mail::received_line(trace, now);
@@ -531,9 +583,17 @@ step server_engine::impl::do_ehlo(std::string_view name) {
         return std::nullopt;
     }
     greeted_by(name);
+    login_.reset();
     reply("250-", settings_.anonymous_server ? "smtp" : std::string_view(settings_.domain), " says hello");
     if (settings_.size_limit)
         reply("250-SIZE ", std::to_string(settings_.size_limit));
+    std::string offer;
+    for (sasl::mechanism m : mechanisms(tls_.has_value())) {
+        offer += ' ';
+        offer += name_of(m);
+    }
+    if (!offer.empty())
+        reply("250-AUTH", offer);
     if (settings_.tls == tls_mode::starttls && !tls_)
         reply("250-STARTTLS");
     if (!settings_.anonymous_vrfy)
@@ -557,7 +617,7 @@ step server_engine::impl::do_mail(std::string_view argument) {
         reply("421 service not available");
         return std::nullopt;
     }
-    if (refused_in_clear())
+    if (refused_without_login() || refused_in_clear())
         return std::nullopt;
     const path from = parse_path(argument, "FROM:", settings_.strict_parsing);
     const mail_parameters parameters = parse_mail_parameters(from.parameters);
@@ -588,6 +648,10 @@ step server_engine::impl::do_mail(std::string_view argument) {
     envelope_.content = mail::body_type_of(parameters.body);
     envelope_.from = std::move(*reverse_path);
     envelope_.client = peer_.address;
+    if (login_)
+        envelope_.authentication = login_->id;
+    else if (const sasl::trusted_address* t = trusted())
+        envelope_.authentication = t->keyword;
     if (tls_)
         envelope_.client_certificate = tls_->peer_certificate;
     envelope_.mail_from_auth_in = base::xtext_encode(base::xtext_decode_leniently(parameters.auth));
@@ -624,7 +688,7 @@ step server_engine::impl::do_rcpt(std::string_view argument) {
     given_ = to.address;
     forward_path_ = std::move(*forward_path);
     asked_ = question::recipient;
-    return check_recipient{forward_path_, envelope_.from, false};
+    return about_recipient(forward_path_, envelope_.from);
 }
 
 step server_engine::impl::do_data() {
@@ -681,7 +745,7 @@ step server_engine::impl::do_vrfy(std::string_view argument) {
         reply("252 cannot vrfy");
         return std::nullopt;
     }
-    if (refused_in_clear())
+    if (refused_without_login() || refused_in_clear())
         return std::nullopt;
     constexpr std::string_view parameter = "SMTPUTF8"; // RFC 6531 section 3.7.4.2
     if (argument == parameter)
@@ -695,17 +759,201 @@ step server_engine::impl::do_vrfy(std::string_view argument) {
     }
     given_ = argument;
     asked_ = question::mailbox;
-    return check_recipient{given_, {}, true};
+    check_recipient ask = about_recipient(given_, {});
+    ask.vrfy = true;
+    return ask;
 }
 
-// Not configured; a client that tries all the same is often guessing passwords.
-step server_engine::impl::do_auth() {
+// ---- AUTH (RFC 4954)
+
+std::size_t server_engine::impl::longest_line() const {
+    return required_ && settings_.max_command_line
+               ? std::max(settings_.max_command_line, settings_.max_auth_line)
+               : settings_.max_command_line;
+}
+
+// On offer; under --server-tls-required nothing is before there is encryption.
+std::vector<sasl::mechanism> server_engine::impl::mechanisms(bool encrypted) const {
+    if (!required_ || (settings_.tls_required && !encrypted))
+        return {};
+    const bool can_bind = tls_ && !bindings_of(*tls_).empty();
+    return required_->by.mechanisms(encrypted, can_bind);
+}
+
+step server_engine::impl::do_auth(std::string_view argument) {
+    secret_taken_ = true;
     if (state_ != state::idle)
         return out_of_sequence();
-    log_.warning("client protocol error: AUTH requested but not advertised");
-    reply("502 command not implemented");
-    return std::nullopt;
+    const auto offered = mechanisms(tls_.has_value());
+    const auto encrypted = mechanisms(true);
+    if (offered.empty() &&
+        encrypted.empty()) { // a client that tries all the same is often guessing passwords
+        log_.warning("client protocol error: AUTH requested but not advertised");
+        reply("502 command not implemented");
+        return std::nullopt;
+    }
+    if (login_) {
+        log_.warning("too many AUTH requests");
+        return out_of_sequence();
+    }
+
+    const auto contains = [](const std::vector<sasl::mechanism>& list, std::optional<sasl::mechanism> m) {
+        return m && std::ranges::find(list, *m) != list.end();
+    };
+    const std::string_view name = argument.substr(0, argument.find_first_of(" \t"));
+    const auto wanted = sasl::mechanism_named(name);
+    if (!contains(offered, wanted)) {
+        const bool tls_would_help = !tls_ && (offered.empty() || contains(encrypted, wanted));
+        if (tls_would_help)
+            log_.warning("rejecting authentication attempt without encryption");
+        else
+            log_.warning("request for unsupported server AUTH mechanism: {}", base::printable(name));
+        reply("504 unsupported authentication mechanism",
+              tls_would_help && settings_.tls == tls_mode::starttls ? ": use starttls" : "");
+        return std::nullopt;
+    }
+
+    const std::string fresh = required_->fresh_text();
+    sasl::exchange_facts facts{"<" + fresh + "@" + settings_.domain + ">", fresh, tls_.has_value(),
+                               tls_ ? bindings_of(*tls_) : std::vector<sasl::channel_binding>()};
+    exchange_ = std::make_unique<sasl::server_exchange>(required_->by, *wanted, std::move(facts));
+    const std::string_view initial = base::trim(argument.substr(name.size()));
+    if (initial.empty())
+        return go_on(exchange_->begin(std::nullopt));
+    auto decoded = base::base64_decode(initial);
+    if (!exchange_->takes_initial_response() || !decoded) {
+        log_.warning("{}", decoded ? "unexpected initial-response with a server-first AUTH mechanism"
+                                   : "invalid base64 encoding of AUTH parameter");
+        reply("501 invalid argument");
+        exchange_.reset();
+        return std::nullopt;
+    }
+    const base::secret_text response = base::secret_text::taken_from(*decoded);
+    return go_on(exchange_->begin(response.view()));
 }
+
+step server_engine::impl::receive_auth_response() {
+    const auto line = line_.take(input_);
+    if (!line) {
+        if (!settings_.max_command_line && line_.size() > overflow) {
+            close("server protocol overflow", true);
+            return std::nullopt;
+        }
+        return read_more{};
+    }
+    secret_taken_ = true;
+    log_.verbose("rx<<: [authentication response not logged]");
+    if (line->too_long || line->text == "*") {
+        exchange_.reset();
+        state_ = state::idle;
+        reply(line->too_long ? "500 line too long" : "501 authentication cancelled");
+        if (line->too_long)
+            count_syntax_error();
+        return std::nullopt;
+    }
+    auto decoded = base::base64_decode(line->text);
+    if (!decoded) {
+        log_.warning("invalid base64 encoding of authentication response");
+        return login_failed();
+    }
+    const base::secret_text response = base::secret_text::taken_from(*decoded);
+    return go_on(exchange_->respond(response.view()));
+}
+
+step server_engine::impl::go_on(sasl::step now) {
+    state_ = state::auth;
+    if (auto* said = std::get_if<sasl::challenge>(&now)) {
+        reply("334 ", base::base64_encode(said->text));
+        return std::nullopt;
+    }
+    if (auto* ask = std::get_if<sasl::ask_password>(&now)) {
+        asked_ = question::password;
+        return check_password{std::move(*ask)};
+    }
+    if (std::holds_alternative<sasl::compute>(now)) {
+        asked_ = question::computation;
+        return compute{[exchange = exchange_.get()] {
+            exchange->compute();
+        }};
+    }
+    const auto& end = std::get<sasl::verdict>(now);
+    if (!end.fault.empty())
+        log_.warning("{}", end.fault);
+    if (end.success) {
+        logged_in(end);
+        return std::nullopt;
+    }
+    log_.warning("failed authentication of remote client using {}", end.description);
+    return login_failed();
+}
+
+void server_engine::impl::logged_in(const sasl::verdict& who) {
+    log_.verbose("successful authentication of remote client using {}", who.description);
+    login_ = who;
+    exchange_.reset();
+    state_ = state::idle;
+    reply("235 authentication successful");
+}
+
+// The answer comes late, and later each time: who guesses passwords shall not have many guesses.
+step server_engine::impl::login_failed() {
+    constexpr unsigned longest_doubling = 5; // half a minute: longer than that clients do not wait
+    const unsigned doublings = std::min(failed_logins_++, longest_doubling);
+    exchange_.reset();
+    asked_ = question::delay;
+    return wait_a_while{std::chrono::seconds(1U << doublings)};
+}
+
+void server_engine::impl::waited() {
+    if (std::exchange(asked_, question::none) != question::delay)
+        return;
+    state_ = state::idle;
+    reply("535 authentication failed");
+    count_syntax_error();
+}
+
+void server_engine::impl::password_checked(std::optional<sasl::verdict> verdict) {
+    if (std::exchange(asked_, question::none) != question::password)
+        return;
+    if (verdict) {
+        to_go_on_ = std::move(*verdict);
+        return;
+    }
+    exchange_.reset();
+    state_ = state::idle;
+    reply("454 temporary authentication failure");
+}
+
+void server_engine::impl::computed() {
+    if (std::exchange(asked_, question::none) == question::computation)
+        to_go_on_ = exchange_->computed();
+}
+
+// Null unless the client need not log in. Looked up once, when it matters.
+const sasl::trusted_address* server_engine::impl::trusted() {
+    if (!required_)
+        return nullptr;
+    if (!trusted_) {
+        trusted_ = required_->by.trusted(peer_.address);
+        if (const sasl::trusted_address* t = *trusted_)
+            log_.verbose("trusting [{}]: matched [{}] from line {}", base::printable(peer_.address),
+                         base::printable(t->range), t->line);
+        else
+            log_.verbose("server authentication enabled but not a trusted address: {}",
+                         base::printable(peer_.address));
+    }
+    return *trusted_;
+}
+
+bool server_engine::impl::refused_without_login() {
+    if (!required_ || login_ || trusted() != nullptr)
+        return false;
+    const bool tls_first = settings_.tls_required && !tls_ && settings_.tls == tls_mode::starttls;
+    reply("530 authentication required", tls_first ? ": use starttls" : "");
+    return true;
+}
+
+// ---- the rest
 
 // Whatever else came in clear is forgotten here, before the handshake (RFC 3207 section 4.2); what the client
 // called itself goes too.
@@ -716,8 +964,9 @@ step server_engine::impl::do_starttls() {
         return out_of_sequence();
     reply("220 ready to start tls");
     input_ = {};
-    line_ = command_line(settings_.max_command_line);
+    line_ = command_line(longest_line());
     helo_.clear();
+    login_.reset();
     asked_ = question::tls;
     return start_tls{};
 }
@@ -750,6 +999,17 @@ step server_engine::impl::out_of_sequence() {
 }
 
 // ---- addresses
+
+check_recipient server_engine::impl::about_recipient(std::string_view address, std::string_view from) {
+    check_recipient ask{address, from};
+    if (login_) {
+        ask.mechanism = login_->mechanism;
+        ask.id = login_->id;
+    } else if (const sasl::trusted_address* t = trusted()) {
+        ask.id = t->keyword;
+    }
+    return ask;
+}
 
 void server_engine::impl::recipient_checked(recipient_verdict verdict) {
     const question asked = std::exchange(asked_, question::none);

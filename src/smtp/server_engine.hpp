@@ -15,20 +15,23 @@
 //
 // Nothing received in clear survives STARTTLS: neither octets behind the command, nor what the client called
 // itself.
-//
-// Seams: authenticate actions are added beside these by the feature that needs them.
 #pragma once
 
 #include "base/log.hpp"
 #include "base/tls_session.hpp"
 #include "mail/date.hpp"
 #include "mail/envelope.hpp"
+#include "sasl/server.hpp"
+#include "smtp/compute.hpp"
 #include "smtp/tls_mode.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +57,7 @@ struct server_settings {
     bool a_labels = true;
     // Limits (design.md section 7); 0 = none.
     std::size_t max_command_line = 4096; // octets without CR-LF
+    std::size_t max_auth_line = 12'288;  // the same for AUTH and its responses (RFC 4954 section 4)
     std::size_t max_recipients = 10'000; // per message, and 256 octets for each of them on average
     unsigned max_errors = 8;             // of the kinds that the spec counts
     unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors
@@ -63,6 +67,12 @@ struct server_settings {
     std::size_t max_pending_replies = 65'536;
     // "once per process" of the hint at nostrictparsing: copies of the settings share it.
     std::shared_ptr<std::atomic<bool>> syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
+};
+
+// What the server asks of its clients.
+struct authentication {
+    sasl::server by;
+    std::function<std::string()> fresh_text; // for challenges: printable, never the same, not to be guessed
 };
 
 struct peer_info {
@@ -83,6 +93,18 @@ struct check_recipient {
     std::string_view address; // after A-label conversion; for VRFY the raw argument
     std::string_view from;    // reverse-path, empty for VRFY
     bool vrfy = false;
+    std::string_view mechanism = "none"; // by which the client has logged in, in lower case
+    std::string_view id{};               // as whom, or the keyword of a trusted address
+};
+
+// AUTH: the system knows whether the password is right, and may take its time. Answer: password_checked().
+struct check_password {
+    sasl::ask_password asked;
+};
+
+// A login has failed: write take_output(), then let the client wait for its answer. Answer: waited().
+struct wait_a_while {
+    std::chrono::seconds time;
 };
 
 // MAIL has been accepted: a new message begins. No answer; a failure shows at commit.
@@ -113,8 +135,8 @@ struct close_session {
 };
 
 using server_action =
-    std::variant<read_more, write_replies, start_tls, check_recipient, begin_message, open_content,
-                 append_content, commit_message, discard_message, close_session>;
+    std::variant<read_more, write_replies, start_tls, check_recipient, check_password, compute, wait_a_while,
+                 begin_message, open_content, append_content, commit_message, discard_message, close_session>;
 
 // ---- answers
 
@@ -141,6 +163,9 @@ public:
     server_engine(server_engine&&) noexcept;
     server_engine& operator=(server_engine&&) noexcept;
 
+    // Before start(): clients have to log in, or to come from a trusted address.
+    void require(authentication how);
+
     // First of all with implicit TLS, or the answer to start_tls: from here on the session is encrypted.
     void tls_established(base::tls_session session);
     // The handshake has failed: the session is over, without a reply.
@@ -156,6 +181,9 @@ public:
     server_action next();
 
     void recipient_checked(recipient_verdict verdict);
+    void password_checked(std::optional<sasl::verdict> verdict); // nothing: nobody could tell
+    void computed();
+    void waited();
     void content_opened(const mail::local_time& now);
     void message_committed(const commit_outcome& outcome);
 
@@ -174,6 +202,9 @@ public:
     bool encrypted() const noexcept;
     // Argument of the latest HELO or EHLO; empty before.
     const std::string& helo() const noexcept;
+
+    // Whether what was fed since the last call held a password: the buffer is to be wiped.
+    bool took_secret() noexcept;
 
     // RSET commands so far: what the driver keeps for the session's messages goes with them.
     unsigned resets() const noexcept;

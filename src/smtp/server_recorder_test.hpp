@@ -54,8 +54,10 @@ inline recipient_verdict verdict_for(std::string_view address) {
 class server_recorder {
 public:
     explicit server_recorder(const server_settings& settings, peer_info peer = {"192.0.2.1", false},
-                             bool service_available = true)
+                             bool service_available = true, std::optional<authentication> required = {})
         : engine_(settings, std::move(peer), base::logger(log)) {
+        if (required)
+            engine_.require(std::move(*required));
         engine_.start(service_available);
         go_on();
     }
@@ -126,10 +128,27 @@ private:
 
     void act(const server_action& todo) {
         if (const auto* check = std::get_if<check_recipient>(&todo)) {
-            record.push_back(check->vrfy ? "A: verify " + std::string(check->address)
-                                         : "A: check " + std::string(check->address) + " from " +
-                                               std::string(check->from));
+            std::string asked =
+                check->vrfy ? "A: verify " + std::string(check->address)
+                            : "A: check " + std::string(check->address) + " from " + std::string(check->from);
+            if (check->mechanism != "none" || !check->id.empty())
+                asked += " by " + std::string(check->id) + " with " + std::string(check->mechanism);
+            record.push_back(std::move(asked));
             engine_.recipient_checked(verdict_for(check->address));
+        } else if (const auto* password = std::get_if<check_password>(&todo)) {
+            record.push_back("A: password of " + base::printable(password->asked.id));
+            if (password->asked.id == "later")
+                engine_.password_checked(std::nullopt);
+            else
+                engine_.password_checked(password->asked.password.view() == "right"
+                                             ? sasl::passed(password->asked)
+                                             : sasl::failed(password->asked));
+        } else if (const auto* work = std::get_if<compute>(&todo)) {
+            work->job();
+            engine_.computed();
+        } else if (const auto* wait = std::get_if<wait_a_while>(&todo)) {
+            record.push_back("A: wait " + std::to_string(wait->time.count()));
+            engine_.waited();
         } else if (std::holds_alternative<start_tls>(todo)) {
             record.push_back("A: start tls");
             in_handshake = true;

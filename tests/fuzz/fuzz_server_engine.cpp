@@ -35,6 +35,7 @@ struct script {
     smtp::server_settings settings;
     bool available = true;
     bool failing = false;
+    bool logins = false;
     std::string_view input;
 
     explicit script(std::string_view data) {
@@ -60,11 +61,27 @@ struct script {
         }
         available = !has('d');
         failing = has('f');
+        logins = has('p');
+    }
+
+    // Whom to let in, with the letter p.
+    std::optional<smtp::authentication> required() const {
+        if (!logins)
+            return std::nullopt;
+        static const auto known =
+            sasl::secrets::parse("server plain me secret\nserver none 10.0.0.0/8 x\n").value;
+        static const auto rules = std::make_shared<const sasl::mechanism_rules>(
+            sasl::mechanism_rules::parse("m:plain,login,cram-md5,scram-sha-256", false));
+        static const auto salt = std::make_shared<const base::secret_text>("salt");
+        return smtp::authentication{sasl::server(known, rules, salt), [] {
+                                        return std::string("1.2");
+                                    }};
     }
 
     std::unique_ptr<server_recorder> recorder() const {
         settings.syntax_hint_given->store(false);
-        auto r = std::make_unique<server_recorder>(settings, smtp::peer_info{"192.0.2.1", false}, available);
+        auto r = std::make_unique<server_recorder>(settings, smtp::peer_info{"192.0.2.1", false}, available,
+                                                   required());
         if (failing)
             r->outcomes.assign(input.size(), smtp::commit_outcome{452, "failed\r\n"});
         return r;
@@ -135,6 +152,11 @@ bool settle(smtp::server_engine& engine) {
             return false;
         if (std::holds_alternative<smtp::check_recipient>(todo))
             engine.recipient_checked({});
+        else if (const auto* work = std::get_if<smtp::compute>(&todo)) {
+            work->job();
+            engine.computed();
+        } else if (std::holds_alternative<smtp::wait_a_while>(todo))
+            engine.waited();
         else if (std::holds_alternative<smtp::open_content>(todo))
             engine.content_opened({});
         else if (std::holds_alternative<smtp::commit_message>(todo))
@@ -147,6 +169,8 @@ void check_memory(const script& s) {
     smtp::testing::log_record log;
     log.everything = false;
     smtp::server_engine engine(s.settings, {"192.0.2.1", false}, base::logger(log));
+    if (auto required = s.required())
+        engine.require(std::move(*required));
     engine.start(s.available);
     engine.feed(s.input);
     if (!settle(engine))
@@ -156,7 +180,8 @@ void check_memory(const script& s) {
         engine.feed(more);
         if (!settle(engine))
             return;
-        require(__sanitizer_get_current_allocated_bytes() <= before + s.settings.max_command_line + 1024,
+        require(__sanitizer_get_current_allocated_bytes() <=
+                    before + std::max(s.settings.max_command_line, s.settings.max_auth_line) + 1024,
                 "memory grows");
     }
 }
