@@ -133,6 +133,19 @@ void build_client(const option_values& given, instance& one) {
                       (given.has("dont-serve") && one.forward_at_start && one.poll_milliseconds == 0);
 }
 
+void build_authentication(const option_values& given, const surroundings& around, instance& one) {
+    const auto of_server = [&](known_option name) -> std::string {
+        const std::string value = given.value(name);
+        return value == "pam:" || value == "/pam" ? "pam:" : absolute_path(value, around);
+    };
+    one.server_auth = of_server("server-auth");
+    one.pop_auth = of_server("pop-auth");
+    one.server_auth_config = given.value("server-auth-config");
+    const std::string client = given.value("client-auth");
+    one.client_auth = client.starts_with("plain:") ? client : absolute_path(client, around);
+    one.client_auth_config = given.value("client-auth-config");
+}
+
 // The switches of one side; what is not known is returned.
 std::vector<std::string> build_server_switches(const option_values& given, instance& one) {
     auto& to = one.server_smtp;
@@ -223,6 +236,7 @@ instance build_instance(const named_values& from, const surroundings& around) {
     build_server_switches(given, one);
     build_client_switches(given, one);
     build_checks(given, around, one);
+    build_authentication(given, around, one);
     build_limits(given, one);
     build_tls(given, around, one);
     return one;

@@ -100,6 +100,12 @@ struct instance {
         bool may_terminate = false;
     };
     std::optional<admin_service> admin;
+    // authentication; empty: none
+    std::string server_auth; // secrets file, absolute, or "pam:"
+    std::string server_auth_config;
+    std::string pop_auth;    // as server_auth
+    std::string client_auth; // secrets file, absolute, or "plain:..." with the secret itself
+    std::string client_auth_config;
     // Ends after one run: --as-client, or --dont-serve with --forward and without --poll.
     bool client_mode = false;
     tls_side server_tls;

@@ -165,8 +165,8 @@ std::string unavailable(const words& names) {
 }
 
 TEST(availability, what_is_not_built_is_refused_in_the_order_of_the_table) {
-    EXPECT_EQ(ending_of({"--client-auth=/x", "--pop-auth=/x", "--pop"}).err,
-              unavailable({"--pop", "--pop-auth", "--client-auth"}));
+    EXPECT_EQ(ending_of({"--pop-no-delete", "--pop-auth=/x", "--pop"}).err,
+              unavailable({"--pop", "--pop-auth", "--pop-no-delete"}));
     EXPECT_EQ(ending_of({"--pop", "--pop-auth=/x"}).exit_code, 1);
     EXPECT_EQ(
         ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-pop-port=1", "--in-pop-port=1"}).err,
@@ -181,8 +181,8 @@ TEST(availability, the_list) {
     for (const option& row : options())
         if (row.built == availability::later)
             names.emplace_back(row.name);
-    EXPECT_EQ(names, (words{"pop", "pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "server-auth",
-                            "server-auth-config", "client-auth", "client-auth-config", "hidden", "show"}));
+    EXPECT_EQ(names,
+              (words{"pop", "pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "hidden", "show"}));
 }
 
 TEST(availability, interface_names) {

@@ -71,8 +71,9 @@ std::size_t threads_for_lookups(const config::instance& config) {
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
                                std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log)
     : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
-      log_(std::move(log)), work_(disk), lookup_threads_("accounts", threads_for_lookups(config)),
-      lookups_(lookup_threads_), smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
+      log_(std::move(log)), work_(disk), auth_(work_, log_),
+      lookup_threads_("accounts", threads_for_lookups(config)), lookups_(lookup_threads_),
+      smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
 }
 
@@ -101,6 +102,8 @@ base::result<void> relay_instance::configure_filters() {
 base::result<void> relay_instance::configure() {
     if (auto checked = configure_filters(); checked.has_error())
         return checked;
+    if (auto read = auth_.prepare(config_); read.has_error())
+        return read.error();
     if (!config_.forward_to.empty()) {
         auto settings = forwarder_settings();
         if (settings.has_error())
@@ -229,13 +232,14 @@ relay::admin_services relay_instance::admin_services(net::worker_group& workers,
     return services;
 }
 
-base::result<relay::forwarder_settings> relay_instance::forwarder_settings() const {
+base::result<relay::forwarder_settings> relay_instance::forwarder_settings() {
     relay::forwarder_settings s;
     auto to = mail::parse_next_hop(config_.forward_to);
     if (to.has_error())
         return base::error{{}, "forwarding failure: " + to.error().message()};
     s.to = *to;
     relay::client_session_settings& c = s.client;
+    c.logins = auth_.client();
     c.protocol.helo_name = config_.domain;
     c.protocol.max_reply_line = config_.limits.response_line;
     c.protocol.max_reply_lines = config_.limits.response_lines;
@@ -276,6 +280,7 @@ void relay_instance::start(net::worker_group& workers,
         services.watch = watch_;
         if (auto tls = tls_.server())
             services.tls.emplace(*tls);
+        services.logins = auth_.smtp();
         if (config_.immediate && forwarding_)
             services.immediate = &*forwarding_;
         if (!filters_.makers.empty())
@@ -353,6 +358,7 @@ void relay_instance::cut_short() {
 }
 
 void relay_instance::before_workers_go() {
+    auth_.stop();
     work_.drain();
     lookups_.drain();
     for (relay::reception* door : doors())

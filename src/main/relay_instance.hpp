@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "config/configuration.hpp"
+#include "main/auth_setup.hpp"
 #include "main/service_listeners.hpp"
 #include "main/tls_setup.hpp"
 #include "net/dnsbl.hpp"
@@ -81,7 +82,7 @@ private:
     relay::admin_server_settings admin_settings() const;
     relay::admin_services admin_services(net::worker_group& workers, std::function<void()> terminate);
     std::vector<relay::reception*> doors() const; // of the servers that there are
-    base::result<relay::forwarder_settings> forwarder_settings() const;
+    base::result<relay::forwarder_settings> forwarder_settings();
 
     config::instance config_;
     os::filesystem& files_;
@@ -90,6 +91,7 @@ private:
     base::logger log_;
     relay::blocking work_;
     instance_tls tls_;
+    auth_setup auth_;
     os::worker_pool lookup_threads_; // of account:
     net::background lookups_;
     std::vector<int> activation_sockets_;

@@ -80,6 +80,7 @@ std::optional<std::string> environment_variable(const std::string& name);
 
 // Whether the process may write to the directory as it is now.
 bool may_write_to(const std::string& directory);
+
 // What tells one state of a file from another; nothing if it cannot be looked at.
 struct file_version {
     std::int64_t modified = 0; // nanoseconds since 1970

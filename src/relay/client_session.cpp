@@ -2,6 +2,7 @@
 // streams the content from the spool. No protocol knowledge is here.
 #include "relay/client_session.hpp"
 
+#include "base/secret_text.hpp"
 #include "base/text.hpp"
 
 #include <fmt/format.h>
@@ -29,7 +30,14 @@ client_session::client_session(const client_session_settings& settings, blocking
 
 client_session::~client_session() = default;
 
-net::awaitable<base::result<void>> client_session::connect(mail::next_hop to) {
+net::awaitable<base::result<void>> client_session::connect(mail::next_hop to, std::string selector) {
+    smtp::client_account account{{}, std::move(selector), fresh_text};
+    if (settings_.logins != nullptr) {
+        auto known = co_await settings_.logins->now();
+        if (known.has_error())
+            co_return known.error();
+        account.by = std::move(*known);
+    }
     net::target target{to.path, to.near_host(), to.near_service()};
     if (!to.socks_host.empty()) {
         target.far_host = to.host;
@@ -45,6 +53,7 @@ net::awaitable<base::result<void>> client_session::connect(mail::next_hop to) {
         protocol_.helo_name = local.address;
     const net::endpoint& remote = peer_->peer();
     engine_.emplace(protocol_, log_.with_peer(remote.address, std::to_string(remote.port)));
+    engine_->log_in(std::move(account));
     co_return base::result<void>();
 }
 
@@ -111,6 +120,9 @@ net::awaitable<smtp::client_action> client_session::advance(outgoing_message& me
         smtp::client_action now = engine_->next();
         if (auto* wait = std::get_if<smtp::read_reply>(&now)) {
             co_await exchange(*wait);
+        } else if (auto* work = std::get_if<smtp::compute>(&now)) {
+            co_await compute(work_, std::move(work->job));
+            engine_->computed();
         } else if (auto* want = std::get_if<smtp::read_content>(&now)) {
             co_await supply_content(message, want->at_most);
         } else if (std::holds_alternative<smtp::start_tls>(now)) {
@@ -148,8 +160,11 @@ net::awaitable<bool> client_session::write_output() {
     if (!engine_->has_output())
         co_return true;
     std::string bytes = engine_->take_output();
+    bool secret = engine_->gave_secret();
     peer_->deadline(after(settings_.response_timeout));
     auto written = co_await peer_->write(bytes);
+    if (secret)
+        base::wipe(bytes);
     if (!written.has_error())
         co_return true;
     if (net::stream::is_timeout(written.error()))

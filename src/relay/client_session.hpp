@@ -10,6 +10,7 @@
 #include "net/connector.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
+#include "relay/client_authentication.hpp"
 #include "relay/outgoing.hpp"
 #include "smtp/client_engine.hpp"
 
@@ -28,6 +29,7 @@ struct client_session_settings {
     std::chrono::seconds response_timeout{1800};
     std::chrono::seconds prompt_timeout{20};
     bool linger = true;
+    client_authentication* logins = nullptr; // null: without secrets
 };
 
 class client_session {
@@ -39,8 +41,9 @@ public:
     client_session(const client_session&) = delete;
     client_session& operator=(const client_session&) = delete;
 
-    // Errors carry the whole text: "connect failure: cannot connect to A".
-    net::awaitable<base::result<void>> connect(mail::next_hop to);
+    // Errors carry the whole text: "connect failure: cannot connect to A". The session logs in with the
+    // secrets for `selector`, if there are any.
+    net::awaitable<base::result<void>> connect(mail::next_hop to, std::string selector);
     net::connector& connector() noexcept { return connector_; } // for what it tells of its progress
     bool connected() const noexcept { return peer_.has_value(); }
     std::string peer() const; // as displayed

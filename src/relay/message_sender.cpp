@@ -202,7 +202,7 @@ net::awaitable<base::result<void>> message_sender::connect(const route& wanted, 
         if (!std::exchange(announced, true))
             watch_.event({"client", "sending", id});
     };
-    auto connected = co_await connection_->connect(wanted.to);
+    auto connected = co_await connection_->connect(wanted.to, wanted.selector);
     connection_->connector().on_connecting = nullptr;
     if (connected.has_error())
         connection_.reset();

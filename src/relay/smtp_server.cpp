@@ -6,6 +6,7 @@
 // gather; a message that was not committed leaves no files.
 #include "relay/smtp_server.hpp"
 
+#include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "os/clock.hpp"
 #include "relay/immediate.hpp"
@@ -50,6 +51,8 @@ public:
         server_.services_.watch.count(counter::smtp_sessions);
         log_.summary("smtp connection from {}", peer_.peer().display());
         co_await ask_block_lists();
+        if (reason_.empty() && server_.services_.logins != nullptr)
+            co_await find_logins();
         if (reason_.empty() && server_.settings_.protocol.tls == smtp::tls_mode::implicit)
             co_await start_tls();
         if (reason_.empty())
@@ -63,8 +66,17 @@ public:
                 co_await net::give_way(); // a peer with that much to say is not the only one
             } else if (std::holds_alternative<smtp::start_tls>(todo)) {
                 co_await write_replies();
-                buffer_.give_back(); // with what came in clear behind the command
+                give_buffer_back(); // with what came in clear behind the command
                 co_await start_tls();
+            } else if (auto* login = std::get_if<smtp::check_password>(&todo)) {
+                co_await check_password(std::move(login->asked));
+            } else if (auto* work = std::get_if<smtp::compute>(&todo)) {
+                co_await compute(server_.services_.work, std::move(work->job));
+                engine_.computed();
+            } else if (auto* wait = std::get_if<smtp::wait_a_while>(&todo)) {
+                co_await write_replies();
+                co_await pause(wait->time);
+                engine_.waited();
             } else if (auto* ask = std::get_if<smtp::check_recipient>(&todo)) {
                 co_await check(*ask);
             } else if (std::holds_alternative<smtp::begin_message>(todo)) {
@@ -94,6 +106,8 @@ public:
         peer_.interrupt();
         if (block_lists_)
             block_lists_->interrupt();
+        if (wake_)
+            wake_->notify();
         if (immediate_)
             immediate_->interrupt();
     }
@@ -126,9 +140,42 @@ private:
         reason_ = "too much sent before the greeting";
     }
 
+    // Who may log in, as things are now. If nobody can tell there is no session.
+    net::awaitable<void> find_logins() {
+        auto found = co_await server_.services_.logins->now();
+        if (found.has_error()) {
+            log_.warning("new connection error: {}", found.error().message());
+            reason_ = "no authentication";
+            co_return;
+        }
+        engine_.require({std::move(*found), fresh_text});
+    }
+
+    net::awaitable<void> check_password(sasl::ask_password asked) {
+        if (!wake_)
+            wake_.emplace(worker_);
+        auto verdict = co_await server_.services_.logins->ask(worker_, *wake_, std::move(asked), log_);
+        engine_.password_checked(std::move(verdict));
+    }
+
+    // Ends at once when the server stops.
+    net::awaitable<void> pause(seconds time) {
+        if (server_.reception_.stopping() || !reason_.empty())
+            co_return;
+        if (!wake_)
+            wake_.emplace(worker_);
+        co_await wake_->wait(after(time));
+    }
+
+    void give_buffer_back() {
+        if (engine_.took_secret())
+            base::wipe(buffer_.bytes().data(), octets_read_);
+        buffer_.give_back();
+    }
+
     // Replies out, then the next octets in.
     net::awaitable<void> exchange() {
-        buffer_.give_back(); // all of it has been consumed
+        give_buffer_back(); // all of it has been consumed
         drop_next_hop_after_reset();
         co_await write_replies();
         if (!reason_.empty())
@@ -155,6 +202,7 @@ private:
                 continue; // not for us after all
             }
             note_progress(*n);
+            octets_read_ = *n;
             engine_.feed(buffer_.bytes().first(*n));
             co_return;
         }
@@ -470,7 +518,9 @@ private:
     std::optional<server_filters> filters_;      // made for the first message
     std::unique_ptr<verify::verifier> verifier_; // made for the first recipient
     net::buffer_pool::loan buffer_;
-    std::string reason_; // why the session is over; empty while it goes on
+    std::size_t octets_read_ = 0;    // into the buffer
+    std::optional<net::event> wake_; // ends a pause, brings an answer about a password
+    std::string reason_;             // why the session is over; empty while it goes on
     net::time_point command_started_{};
     net::time_point content_started_{};
     bool in_content_ = false; // at the last read: octets of DATA or BDAT are awaited

@@ -10,6 +10,7 @@
 #include "relay/forwarder.hpp"
 #include "relay/observer.hpp"
 #include "relay/reception.hpp"
+#include "relay/server_authentication.hpp"
 #include "relay/server_filters.hpp"
 #include "smtp/server_engine.hpp"
 #include "spool/store.hpp"
@@ -48,6 +49,7 @@ struct smtp_services {
     observer watch{};
     std::optional<net::tls_service> tls{};       // there whenever the protocol settings ask for TLS
     net::dnsbl* dnsbl = nullptr;                 // --dnsbl; else null
+    server_authentication* logins = nullptr;     // null: anybody may send
     std::function<void()> rescan = {};           // thread-safe; a filter wants the spool forwarded
     const filter_settings* filters = nullptr;    // --filter; null without
     const verifier_settings* verifier = nullptr; // --address-verifier; null without
