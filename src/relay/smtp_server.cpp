@@ -339,8 +339,8 @@ private:
                               std::string(ask.from),
                               peer_.peer().display(),
                               server_.settings_.protocol.domain,
-                              "none",
-                              "",
+                              std::string(ask.mechanism),
+                              std::string(ask.id),
                               log_};
         verify::verdict found;
         bool idle = false;
@@ -462,6 +462,13 @@ private:
         facts.local_address = peer_.local().address;
         facts.local_port = peer_.local().port;
         facts.helo = engine_.helo();
+        const auto client = engine_.client_identity();
+        facts.mechanism = client.mechanism == "none" ? std::string_view() : client.mechanism;
+        facts.identity = client.id;
+        if (const auto& tls = engine_.tls()) {
+            facts.tls_protocol = tls->protocol;
+            facts.tls_cipher = tls->cipher;
+        }
         return facts;
     }
 

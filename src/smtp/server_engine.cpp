@@ -135,6 +135,7 @@ struct server_engine::impl {
     void answer_vrfy(const recipient_verdict& verdict);
     bool no_room_for_recipient() const;
     bool refused_in_clear();
+    identity client_identity();
     bool refused_without_login();
     const sasl::trusted_address* trusted();
     std::vector<sasl::mechanism> mechanisms(bool encrypted) const;
@@ -294,6 +295,14 @@ bool server_engine::in_content() const noexcept {
 
 bool server_engine::encrypted() const noexcept {
     return impl_->tls_.has_value();
+}
+
+const std::optional<base::tls_session>& server_engine::tls() const noexcept {
+    return impl_->tls_;
+}
+
+server_engine::identity server_engine::client_identity() const {
+    return impl_->client_identity();
 }
 
 const std::string& server_engine::helo() const noexcept {
@@ -945,6 +954,14 @@ const sasl::trusted_address* server_engine::impl::trusted() {
     return *trusted_;
 }
 
+server_engine::identity server_engine::impl::client_identity() {
+    if (login_)
+        return {login_->mechanism, login_->id};
+    if (const sasl::trusted_address* t = trusted())
+        return {"none", t->keyword};
+    return {};
+}
+
 bool server_engine::impl::refused_without_login() {
     if (!required_ || login_ || trusted() != nullptr)
         return false;
@@ -1002,12 +1019,9 @@ step server_engine::impl::out_of_sequence() {
 
 check_recipient server_engine::impl::about_recipient(std::string_view address, std::string_view from) {
     check_recipient ask{address, from};
-    if (login_) {
-        ask.mechanism = login_->mechanism;
-        ask.id = login_->id;
-    } else if (const sasl::trusted_address* t = trusted()) {
-        ask.id = t->keyword;
-    }
+    const identity client = client_identity();
+    ask.mechanism = client.mechanism;
+    ask.id = client.id;
     return ask;
 }
 

@@ -200,6 +200,14 @@ public:
     bool in_content() const noexcept;
 
     bool encrypted() const noexcept;
+    const std::optional<base::tls_session>& tls() const noexcept;
+    // By which mechanism ("none"), and as whom, the client has logged in; or the keyword of its trusted
+    // address.
+    struct identity {
+        std::string_view mechanism = "none";
+        std::string_view id{};
+    };
+    identity client_identity() const;
     // Argument of the latest HELO or EHLO; empty before.
     const std::string& helo() const noexcept;
 
