@@ -151,7 +151,7 @@ inline constexpr option table[] = {
      .choices = "vrfy,server,content,client"},
     {.name = "filter", .letter = 'z', .takes = list, .placeholder = "<program>", .in = smtp_server,
      .text = "program that each received message passes; also net:<host:port>, spam:<host:port>, "
-             "spam-edit:<host:port>, exit:<n>, sleepms:<n>, deliver:, copy:, split:, mx:, msgid:"},
+             "spam-edit:<host:port>, milter:<host:port>, exit:<n>, sleepms:<n>, deliver:, copy:, split:, mx:, msgid:"},
     {.name = "filter-timeout", .letter = 'W', .takes = one, .placeholder = "<seconds>", .in = smtp_server,
      .text = "limit for each run of a filter", .normally = "60"},
     {.name = "address-verifier", .takes = one, .placeholder = "<program>", .in = smtp_server,

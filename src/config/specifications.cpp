@@ -49,6 +49,24 @@ base::error bad_address(std::string_view text) {
     return because(base::tr_format("invalid host:service format: {}", base::printable(text)));
 }
 
+// As Sendmail, Postfix and their milters write it: "inet:port@host", "inet:host:port", "unix:/path" and the
+// forms without a word in front. Gives "host:port" or the path.
+std::string milter_address(std::string_view text) {
+    for (const char* word : {"unix:", "local:"})
+        if (const auto path = after(word, text))
+            return std::string(path->starts_with('/') ? *path : std::string_view());
+    for (const char* word : {"inet:", "inet6:"})
+        if (const auto rest = after(word, text))
+            text = *rest;
+    const std::size_t at = text.find('@');
+    if (at == text.npos)
+        return std::string(text);
+    const std::string_view host = text.substr(at + 1);
+    const bool is_bare_ipv6 = host.find(':') != host.npos && !host.starts_with('[');
+    return fmt::format("{}{}{}:{}", is_bare_ipv6 ? "[" : "", host, is_bare_ipv6 ? "]" : "",
+                       text.substr(0, at));
+}
+
 base::result<filter_specification> read_filter(std::string_view text, const path_function& absolute) {
     using enum filter_specification::kind;
 
@@ -67,6 +85,12 @@ base::result<filter_specification> read_filter(std::string_view text, const path
                 return bad_address(*rest);
             return filter_specification{what, std::string(*rest)};
         }
+    }
+    if (const auto rest = after("milter:", text)) {
+        std::string address = milter_address(*rest);
+        if (!is_host_and_service(address))
+            return bad_address(*rest);
+        return filter_specification{milter, std::move(address)};
     }
     for (const auto& [scheme, what] :
          {std::pair("deliver:", deliver), std::pair("copy:", copy), std::pair("split:", split),

@@ -29,7 +29,8 @@ struct filter_specification {
         copy,
         split,
         mx,
-        message_id
+        message_id,
+        milter
     };
     kind what = kind::program;
     std::string value{}; // absolute path, address, or the parameters of a built-in filter as written

@@ -49,6 +49,28 @@ TEST(specifications, filters) {
     }
 }
 
+TEST(specifications, addresses_of_milters) {
+    const std::pair<const char*, const char*> rows[] = {{"h:1", "h:1"},
+                                                        {"/s", "/s"},
+                                                        {"inet:1@h", "h:1"},
+                                                        {"inet:h:1", "h:1"},
+                                                        {"1@127.0.0.1", "127.0.0.1:1"},
+                                                        {"inet6:1@::1", "[::1]:1"},
+                                                        {"inet6:1@[::1]", "[::1]:1"},
+                                                        {"unix:/s", "/s"},
+                                                        {"local:/s", "/s"},
+                                                        {"inet6:[::1]:1", "[::1]:1"}};
+    for (const auto& [given, wanted] : rows) {
+        const auto chain = read_filters(std::string("milter:") + given, absolute);
+        ASSERT_TRUE(chain.has_value()) << given;
+        EXPECT_EQ(chain->front().what, filter_specification::kind::milter);
+        EXPECT_EQ(chain->front().value, wanted) << given;
+    }
+    for (const char* bad : {"", "h", "inet:", "inet:1@", "unix:s", "unix:", "local:", ":1"})
+        EXPECT_EQ(filter_error(std::string("milter:") + bad),
+                  std::string("invalid host:service format: ") + bad);
+}
+
 TEST(specifications, bad_filters) {
     EXPECT_EQ(filter_error(""), "empty file path");
     EXPECT_EQ(filter_error("/p,"), "empty file path");

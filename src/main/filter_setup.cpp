@@ -1,17 +1,25 @@
 #include "main/filter_setup.hpp"
 
+#include "base/text.hpp"
 #include "filter/copy.hpp"
+#include "filter/forward_to.hpp"
 #include "filter/message_id.hpp"
+#include "filter/milter.hpp"
+#include "filter/mx.hpp"
+#include "filter/network.hpp"
 #include "filter/pause.hpp"
 #include "filter/program.hpp"
+#include "filter/spamd.hpp"
 #include "filter/split.hpp"
+#include "mail/next_hop.hpp"
 
 #include <memory>
+#include <utility>
 
 namespace {
 
-// Nothing for kinds that are not there yet.
-filter::maker maker_of(const config::filter_specification& one, const config::instance& relay) {
+filter::maker maker_of(const config::filter_specification& one, const config::instance& relay,
+                       const base::logger& log) {
     using enum config::filter_specification::kind;
     switch (one.what) {
     case program:
@@ -43,25 +51,43 @@ filter::maker maker_of(const config::filter_specification& one, const config::in
             return std::make_unique<filter::message_id>(domain, with);
         };
     case network:
+        return [server = target_of(one.value)](const filter::services& with) {
+            return std::make_unique<filter::network>(server, with);
+        };
     case spamd:
     case spamd_edit:
-    case mx:
-        break;
+        return [server = target_of(one.value), edits = one.what == spamd_edit](const filter::services& with) {
+            return std::make_unique<filter::spamd>(server, edits, with);
+        };
+    case milter:
+        return [server = target_of(one.value), shown = one.value](const filter::services& with) {
+            return std::make_unique<filter::milter>(server, shown, with);
+        };
+    case mx: {
+        std::vector<std::string> ignored;
+        net::name_servers servers = filter::read_mx_parameters(one.value, ignored);
+        for (const std::string& word : ignored)
+            log.warning("invalid mx filter configuration: ignoring [{}]", base::printable(word));
+        return [given = one.value, servers = std::move(servers)](const filter::services& with) {
+            return std::make_unique<filter::mx>(given, servers, with);
+        };
+    }
     }
     return nullptr;
 }
 
 } // namespace
 
-base::result<relay::filter_settings>
-filter_settings_of(const std::vector<config::filter_specification>& chain, const config::instance& one) {
+net::target target_of(const std::string& address) {
+    const mail::next_hop to = mail::parse_next_hop(address).value();
+    return {.path = to.path, .host = to.host, .service = to.service};
+}
+
+relay::filter_settings filter_settings_of(const std::vector<config::filter_specification>& chain,
+                                          const config::instance& one, const base::logger& log) {
     relay::filter_settings settings;
     settings.timeout = std::chrono::seconds(one.filter_timeout);
-    for (const config::filter_specification& each : chain) {
-        filter::maker maker = maker_of(each, one);
-        if (!maker)
-            return base::error{{}, "this kind of filter is not available in this build yet"};
-        settings.makers.push_back(std::move(maker));
-    }
+    for (const config::filter_specification& each : chain)
+        settings.makers.push_back(maker_of(each, one, log));
     return settings;
 }

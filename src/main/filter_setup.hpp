@@ -1,11 +1,17 @@
 // From the filters that are configured to those that run.
 #pragma once
 
-#include "base/result.hpp"
+#include "base/log.hpp"
 #include "config/configuration.hpp"
+#include "net/connector.hpp"
 #include "relay/filter_settings.hpp"
 
+#include <string>
 #include <vector>
 
-base::result<relay::filter_settings>
-filter_settings_of(const std::vector<config::filter_specification>& chain, const config::instance& one);
+// `log`: for parameters that cannot be used.
+relay::filter_settings filter_settings_of(const std::vector<config::filter_specification>& chain,
+                                          const config::instance& one, const base::logger& log);
+
+// A server that helps, from a checked configuration.
+net::target target_of(const std::string& address);

@@ -84,10 +84,7 @@ bool relay_instance::takes_activation_sockets() const {
 }
 
 base::result<void> relay_instance::configure_filters() {
-    auto filters = filter_settings_of(config_.filters, config_);
-    if (filters.has_error())
-        return filters.error();
-    filters_ = std::move(*filters);
+    filters_ = filter_settings_of(config_.filters, config_, log_);
     if (config_.verifier) {
         auto verifier = verifier_of(*config_.verifier);
         if (verifier.has_error())
@@ -263,10 +260,7 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() {
     c.response_timeout = seconds(config_.response_timeout);
     c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
-    auto filters = filter_settings_of(config_.client_filters, config_);
-    if (filters.has_error())
-        return filters.error();
-    s.filters = std::move(*filters);
+    s.filters = filter_settings_of(config_.client_filters, config_, log_);
     c.linger = config_.client_smtp.linger;
     return s;
 }

@@ -1,6 +1,8 @@
 #include "main/verifier_setup.hpp"
 
+#include "main/filter_setup.hpp"
 #include "verify/account.hpp"
+#include "verify/network.hpp"
 #include "verify/program.hpp"
 
 #include <memory>
@@ -27,7 +29,10 @@ base::result<verify::maker> verifier_of(const config::verifier_specification& gi
             [rules](const verify::services& with) { return std::make_unique<verify::account>(rules, with); });
     }
     case network:
-        break;
+        return verify::maker(
+            [server = target_of(given.value), shown = given.value](const verify::services& with) {
+                return std::make_unique<verify::network>(server, shown, with);
+            });
     }
     return base::error{{}, "this kind of address verifier is not available in this build yet"};
 }

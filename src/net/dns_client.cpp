@@ -113,7 +113,7 @@ void dns_client::ask(const endpoint& server, const std::string& name, dns_type t
 }
 
 awaitable<base::result<dns_answer>> dns_client::ask(endpoint server, std::string name, dns_type type,
-                                                    std::chrono::milliseconds limit) {
+                                                    std::chrono::milliseconds limit, time_point until) {
     struct waiting {
         explicit waiting(worker& on) : arrived(on) {}
         event arrived;
@@ -124,7 +124,7 @@ awaitable<base::result<dns_answer>> dns_client::ask(endpoint server, std::string
         state->answer = std::move(answer);
         state->arrived.notify();
     });
-    co_await state->arrived.wait();
+    co_await state->arrived.wait(until);
     co_return std::move(state->answer);
 }
 

@@ -35,8 +35,9 @@ public:
     using handler = std::function<void(base::result<dns_answer>)>;
     void ask(const endpoint& server, const std::string& name, dns_type type, std::chrono::milliseconds limit,
              handler answered);
+    // The same for one who waits, at most until then. Limits are for few values: each is kept a channel for.
     awaitable<base::result<dns_answer>> ask(endpoint server, std::string name, dns_type type,
-                                            std::chrono::milliseconds limit);
+                                            std::chrono::milliseconds limit, time_point until);
 
     // Those of the system's configuration, else 127.0.0.1:53.
     std::vector<endpoint> system_servers();

@@ -45,7 +45,7 @@ base::error helper_connection::why(const base::error& failed) {
         text = fmt::format("response timeout: no response after {}s while connected to {}", limit_.count(),
                            peer_->peer().display());
     close();
-    return {failed.code, std::move(text)};
+    return {{}, std::move(text)}; // the text says it all, for replies and logs
 }
 
 awaitable<base::result<void>> helper_connection::open() {

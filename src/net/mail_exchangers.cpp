@@ -62,11 +62,10 @@ awaitable<exchanger_search::reply> exchanger_search::ask(std::string name, dns_t
     for (std::size_t i = 0; !servers.empty() && !interrupted_; ++i) {
         i %= servers.size();
         milliseconds wait = i + 1 == servers.size() ? servers_.again : servers_.next;
-        auto left = std::chrono::ceil<milliseconds>(deadline_ - steady_clock::now());
-        if (left.count() <= 0)
+        if (steady_clock::now() >= deadline_)
             break;
         endpoint server = servers[i];
-        auto answer = co_await worker_.name_servers().ask(server, name, type, std::min(wait, left));
+        auto answer = co_await worker_.name_servers().ask(server, name, type, wait, deadline_);
         if (answer.has_error() && stream::is_timeout(answer.error()))
             continue;
         if (answer.has_value() && answer->rcode == no_such_name)

@@ -86,7 +86,7 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
                 co_return outcome{outcome::kind::out_of_reach};
             }
             if (ready.has_value())
-                ready = co_await connect(*wanted, message.message.id());
+                ready = co_await connect(*wanted, message.message.id(), state.next_best);
             if (ready.has_error())
                 co_return co_await not_connected(std::move(message), wanted, ready.error());
         }
@@ -147,6 +147,7 @@ net::awaitable<void> message_sender::screen(filter::kind what, outgoing_message&
         filters_.emplace(filter_settings_, store_, work_, worker_, log_);
     outgoing_filters::verdict verdict = co_await filters_->run(what, message);
     state.last = verdict.last;
+    state.next_best = std::move(verdict.next_best);
     using kind = outgoing_filters::verdict::kind;
     if (interrupted_)
         verdict.what = kind::abandon;
@@ -182,7 +183,8 @@ base::result<message_sender::route> message_sender::route_of(const mail::envelop
     return route{std::move(*to), envelope.forward_to_address, envelope.client_account_selector};
 }
 
-net::awaitable<base::result<void>> message_sender::connect(const route& wanted, const std::string& id) {
+net::awaitable<base::result<void>> message_sender::connect(const route& wanted, const std::string& id,
+                                                           const std::vector<std::string>& next_best) {
     if (connection_) {
         std::string account = wanted.selector.empty() ? std::string()
                                                       : fmt::format(" and account selector [{}]",
@@ -191,25 +193,39 @@ net::awaitable<base::result<void>> message_sender::connect(const route& wanted, 
                      account);
         co_await end_connection();
     }
-    connection_ = std::make_unique<client_session>(client_, work_, worker_, log_);
-    // The first message is announced as soon as there is a connection to wait for.
     bool announced = false;
-    connection_->connector().on_resolving = [this](const net::target& to) {
-        watch_.event({"client", "resolving", to.host + "/" + to.service + "/ip"});
+    auto connected = co_await connect_to(wanted.to, wanted.selector, id, announced);
+    for (const std::string& address : next_best) {
+        auto other = mail::parse_next_hop(address);
+        if (connected.has_value() || stopping_ || other.has_error())
+            break;
+        log_.verbose("forwarding [{}]: {}: trying [{}]", id, base::printable(connected.error().message()),
+                     address);
+        connected = co_await connect_to(std::move(*other), wanted.selector, id, announced);
+    }
+    if (connected.has_value()) {
+        connected_for_ = wanted;
+        watch_.event({"client", "connected", connection_->peer()});
+    }
+    co_return connected;
+}
+
+// The first message is announced as soon as there is a connection to wait for.
+net::awaitable<base::result<void>> message_sender::connect_to(mail::next_hop to, const std::string& selector,
+                                                              const std::string& id, bool& announced) {
+    connection_ = std::make_unique<client_session>(client_, work_, worker_, log_);
+    connection_->connector().on_resolving = [this](const net::target& whom) {
+        watch_.event({"client", "resolving", whom.host + "/" + whom.service + "/ip"});
     };
     connection_->connector().on_connecting = [this, &announced, &id](const std::string& address) {
         watch_.event({"client", "connecting", address});
         if (!std::exchange(announced, true))
             watch_.event({"client", "sending", id});
     };
-    auto connected = co_await connection_->connect(wanted.to, wanted.selector);
+    auto connected = co_await connection_->connect(std::move(to), selector);
     connection_->connector().on_connecting = nullptr;
     if (connected.has_error())
         connection_.reset();
-    else {
-        connected_for_ = wanted;
-        watch_.event({"client", "connected", connection_->peer()});
-    }
     co_return connected;
 }
 

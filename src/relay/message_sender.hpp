@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace relay {
 
@@ -73,14 +74,19 @@ private:
     void tell(const std::string& id, const outcome& how) const;
     // What filters say of a message, until it is ready to be sent.
     struct screening {
-        bool due = false;            // the client filter has still to run
-        bool screened = false;       // it has run
-        std::optional<outcome> over; // the message is not sent
+        bool due = false;                     // the client filter has still to run
+        std::vector<std::string> next_best{}; // addresses to be tried after that of the envelope
+        bool screened = false;                // it has run
+        std::optional<outcome> over;          // the message is not sent
         bool last = false;
     };
 
     base::result<route> route_of(const mail::envelope& envelope) const;
-    net::awaitable<base::result<void>> connect(const route& wanted, const std::string& id);
+    // `next_best`: addresses that are as good for the message, if the route's does not connect.
+    net::awaitable<base::result<void>> connect(const route& wanted, const std::string& id,
+                                               const std::vector<std::string>& next_best);
+    net::awaitable<base::result<void>> connect_to(mail::next_hop to, const std::string& selector,
+                                                  const std::string& id, bool& announced);
     net::awaitable<void> screen(filter::kind what, outgoing_message& message, screening& state);
     net::awaitable<outcome> not_connected(outgoing_message message, const base::result<route>& wanted,
                                           base::error why);

@@ -28,9 +28,10 @@ public:
             fail,    // with `done`
         };
         kind what = kind::send;
-        bool last = false;       // the run ends with this message; never by a routing filter
-        smtp::message_done done; // what is to be recorded
-        std::string response;    // for a submitter who waits
+        bool last = false;                  // the run ends with this message; never by a routing filter
+        smtp::message_done done;            // what is to be recorded
+        std::string response;               // for a submitter who waits
+        std::vector<std::string> next_best; // addresses to be tried after ForwardToAddress
     };
     net::awaitable<verdict> run(filter::kind what, outgoing_message& message);
 

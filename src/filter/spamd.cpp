@@ -1,0 +1,118 @@
+#include "filter/spamd.hpp"
+
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace filter {
+
+namespace {
+
+constexpr std::size_t piece = 64 * 1024;
+constexpr std::string_view suffix = ".spamd";
+
+result failed(std::string reason) {
+    return result::fail("rejected", std::move(reason));
+}
+
+} // namespace
+
+spamd::spamd(net::target server, bool edits, const services& with)
+    : work_(with.work), store_(with.store), edits_(edits), name_(net::helper_name(server)),
+      connection_(with.on, std::move(server), with.timeout) {}
+
+net::awaitable<result> spamd::run(const job& now) {
+    message_files message(store_, now);
+    temporary_file returned(message, suffix);
+    spamd_reply reply;
+    connection_.close();
+    connection_.begin();
+    auto done = co_await connection_.open();
+    if (done.has_value())
+        done = co_await send_content(message);
+    if (done.has_value())
+        done = co_await receive(reply, returned);
+    connection_.close();
+    auto finish = [&]() -> base::result<void> {
+        if (done.has_value() && edits_)
+            return returned.replace_content();
+        returned.remove();
+        return {};
+    };
+    auto finished = co_await work_.run(finish);
+    if (done.has_error())
+        co_return failed(done.error().message());
+    if (finished.has_error()) {
+        now.log.warning("spam filter: {}", base::printable(finished.error().message()));
+        co_return failed(finished.error().message());
+    }
+    if (reply.is_spam() && !edits_)
+        co_return failed(reply.verdict());
+    co_return result::ok();
+}
+
+net::awaitable<base::result<void>> spamd::send_content(const message_files& message) {
+    os::filesystem& files = message.directory().files();
+    os::file content;
+    std::uint64_t size = 0;
+    auto open = [&]() -> base::result<void> {
+        auto opened = message.open_content();
+        if (opened.has_error())
+            return opened.error();
+        content = std::move(*opened);
+        auto status = files.status(content);
+        if (status.has_error())
+            return status.error();
+        size = status->size;
+        return {};
+    };
+    auto opened = co_await work_.run(open);
+    if (opened.has_error())
+        co_return opened;
+    std::string request = spamd_request(size);
+    auto sent = co_await connection_.write(request);
+    std::vector<char> buffer(piece);
+    std::uint64_t at = 0;
+    while (sent.has_value() && at < size) {
+        auto read = [&]() {
+            return files.read_at(content, at, buffer);
+        };
+        auto n = co_await work_.run(read);
+        if (n.has_error())
+            co_return n.error();
+        if (*n == 0)
+            co_return base::error{{}, "content file has become shorter"};
+        std::size_t most = std::min<std::uint64_t>(*n, size - at); // no more than announced
+        at += most;
+        std::string_view bytes(buffer.data(), most);
+        sent = co_await connection_.write(bytes);
+    }
+    co_return sent;
+}
+
+net::awaitable<base::result<void>> spamd::receive(spamd_reply& reply, temporary_file& returned) {
+    while (!reply.complete()) {
+        auto heard = co_await connection_.read();
+        if (heard.has_error())
+            co_return heard.error();
+        std::string_view content = reply.feed(*heard);
+        if (reply.failed())
+            co_return base::error{{}, reply.error()};
+        if (content.empty() || !edits_)
+            continue;
+        auto write = [&]() -> base::result<void> {
+            if (!returned.exists())
+                if (auto made = returned.make(); made.has_error())
+                    return made;
+            return returned.write({content.data(), content.size()});
+        };
+        auto written = co_await work_.run(write);
+        if (written.has_error())
+            co_return written;
+    }
+    co_return base::result<void>();
+}
+
+} // namespace filter
