@@ -112,6 +112,13 @@ void build_server(const option_values& given, instance& one) {
     one.anonymous = build_anonymity(given);
     one.idle_timeout = given.number("idle-timeout", one.idle_timeout);
     one.sync = !given.has("no-sync");
+    if (given.has("pop")) {
+        auto& pop = one.pop.emplace();
+        if (!given.value("pop-port").empty())
+            pop.port = given.value("pop-port");
+        pop.by_name = given.has("pop-by-name");
+        pop.may_delete = !given.has("pop-no-delete");
+    }
     if (given.has("admin"))
         one.admin = instance::admin_service{given.value("admin"), given.has("admin-terminate")};
 }
@@ -243,7 +250,7 @@ instance build_instance(const named_values& from, const surroundings& around) {
 }
 
 bool has_work(const instance& one) {
-    return one.serve_smtp || one.admin || one.forward_at_start || one.poll_milliseconds != 0;
+    return one.serve_smtp || one.pop || one.admin || one.forward_at_start || one.poll_milliseconds != 0;
 }
 
 // Warnings

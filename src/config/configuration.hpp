@@ -95,6 +95,12 @@ struct instance {
         bool linger = true;
     } client_smtp;
     // other servers
+    struct pop_service {
+        std::string port = "110"; // as written
+        bool by_name = false;
+        bool may_delete = true;
+    };
+    std::optional<pop_service> pop;
     struct admin_service {
         std::string port; // as written
         bool may_terminate = false;

@@ -165,12 +165,11 @@ std::string unavailable(const words& names) {
 }
 
 TEST(availability, what_is_not_built_is_refused_in_the_order_of_the_table) {
-    EXPECT_EQ(ending_of({"--pop-no-delete", "--pop-auth=/x", "--pop"}).err,
-              unavailable({"--pop", "--pop-auth", "--pop-no-delete"}));
-    EXPECT_EQ(ending_of({"--pop", "--pop-auth=/x"}).exit_code, 1);
-    EXPECT_EQ(
-        ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-pop-port=1", "--in-pop-port=1"}).err,
-        unavailable({"--pop-port"}));
+    surroundings windows = world();
+    windows.on = platform::windows;
+    EXPECT_EQ(ending_of({"--show=window", "--hidden", "--no-daemon"}, windows).err,
+              unavailable({"--hidden", "--show"}));
+    EXPECT_EQ(ending_of({"--show=window", "--no-daemon"}, windows).exit_code, 1);
     EXPECT_EQ(ending_of({"--in-spool-dir=/a", "--out-spool-dir=/b", "--out-tls-config=x"}).err, "started")
         << "process-wide options of a second instance are ignored";
 }
@@ -181,8 +180,7 @@ TEST(availability, the_list) {
     for (const option& row : options())
         if (row.built == availability::later)
             names.emplace_back(row.name);
-    EXPECT_EQ(names,
-              (words{"pop", "pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "hidden", "show"}));
+    EXPECT_EQ(names, (words{"hidden", "show"})) << "these are of Windows";
 }
 
 TEST(availability, interface_names) {

@@ -9,6 +9,7 @@
 #include "mail/next_hop.hpp"
 #include "os/machine.hpp"
 #include "os/process.hpp"
+#include "spool/mailbox.hpp"
 
 #include <algorithm>
 
@@ -73,7 +74,7 @@ relay_instance::relay_instance(const config::instance& config, os::filesystem& f
     : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
       log_(std::move(log)), work_(disk), auth_(work_, log_),
       lookup_threads_("accounts", threads_for_lookups(config)), lookups_(lookup_threads_),
-      smtp_listeners_("smtp", log_), admin_listeners_("admin", log_) {
+      smtp_listeners_("smtp", log_), pop_listeners_("pop", log_), admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
 }
 
@@ -126,6 +127,14 @@ base::result<void> relay_instance::bind(net::worker_group& workers) {
         for (int socket : activation_sockets_)
             items.push_back("fd#" + std::to_string(socket));
         if (auto opened = smtp_listeners_.open(workers[0], items, *port); opened.has_error())
+            return opened;
+    }
+    if (config_.pop) {
+        auto port = port_number(config_.pop->port, 110);
+        if (port.has_error())
+            return port.error();
+        auto opened = pop_listeners_.open(workers[0], addresses_for(config_, pop), *port);
+        if (opened.has_error())
             return opened;
     }
     if (config_.admin) {
@@ -189,6 +198,21 @@ relay::reception_settings relay_instance::door_settings() const {
     if (s.max_sessions != 0)
         s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow());
     s.max_sessions_per_address = config_.limits.sessions_per_address;
+    return s;
+}
+
+relay::pop_server_settings relay_instance::pop_settings() const {
+    relay::pop_server_settings s;
+    s.protocol.stls = config_.server_tls.enabled();
+    s.protocol.tls_required = config_.server_tls.required;
+    s.protocol.max_command_line = config_.limits.command_line;
+    s.protocol.max_errors = config_.limits.other_errors;
+    s.door = door_settings();
+    s.domain = config_.domain;
+    s.by_name = config_.pop->by_name;
+    s.may_delete = config_.pop->may_delete;
+    s.idle_timeout = seconds(config_.idle_timeout);
+    s.command_timeout = seconds(config_.limits.command_seconds);
     return s;
 }
 
@@ -309,11 +333,24 @@ void relay_instance::start(net::worker_group& workers,
         else
             forwarder_->check_name();
     }
+    if (config_.pop) {
+        relay::pop_services services{
+            .store = *store_, .work = work_, .logins = *auth_.pop(), .watch = watch_};
+        if (auto tls = tls_.server())
+            services.tls.emplace(*tls);
+        log_.summary("pop server authentication secrets from \"{}\"", base::printable(config_.pop_auth));
+        pop_ = std::make_unique<relay::pop_server>(pop_settings(), std::move(services), workers, log_);
+        if (config_.pop->by_name)
+            for (const std::string& name : spool::inaccessible_mailboxes(*store_))
+                log_.warning("pop-by-name sub-directory [{}] is not accessible", base::printable(name));
+    }
     if (config_.admin)
         admin_ = std::make_unique<relay::admin_server>(
             admin_settings(), admin_services(workers, std::move(terminate)), workers, log_);
     if (server_)
         smtp_listeners_.hand_to(server_->at_the_door());
+    if (pop_)
+        pop_listeners_.hand_to(pop_->at_the_door());
     if (admin_)
         admin_listeners_.hand_to(admin_->at_the_door());
 }
@@ -322,6 +359,8 @@ std::vector<relay::reception*> relay_instance::doors() const {
     std::vector<relay::reception*> all;
     if (server_)
         all.push_back(&server_->at_the_door());
+    if (pop_)
+        all.push_back(&pop_->at_the_door());
     if (admin_)
         all.push_back(&admin_->at_the_door());
     return all;
@@ -329,6 +368,7 @@ std::vector<relay::reception*> relay_instance::doors() const {
 
 void relay_instance::stop() {
     smtp_listeners_.stop_following();
+    pop_listeners_.stop_following();
     admin_listeners_.stop_following();
     for (relay::reception* door : doors()) {
         door->stop_listening();
@@ -358,12 +398,14 @@ void relay_instance::before_workers_go() {
     for (relay::reception* door : doors())
         door->stop_listening();
     smtp_listeners_.clear();
+    pop_listeners_.clear();
     admin_listeners_.clear();
     forwarder_.reset();
 }
 
 void relay_instance::after_workers_went() {
     admin_.reset();
+    pop_.reset();
     server_.reset();
     dnsbl_.reset();
     if (store_)

@@ -18,6 +18,7 @@
 #include "relay/admin_server.hpp"
 #include "relay/blocking.hpp"
 #include "relay/forwarder.hpp"
+#include "relay/pop_server.hpp"
 #include "relay/smtp_server.hpp"
 #include "spool/store.hpp"
 
@@ -79,6 +80,7 @@ private:
     relay::reception_settings door_settings() const;
     base::result<void> configure_filters();
     relay::smtp_server_settings server_settings() const;
+    relay::pop_server_settings pop_settings() const;
     relay::admin_server_settings admin_settings() const;
     relay::admin_services admin_services(net::worker_group& workers, std::function<void()> terminate);
     std::vector<relay::reception*> doors() const; // of the servers that there are
@@ -95,7 +97,7 @@ private:
     os::worker_pool lookup_threads_; // of account:
     net::background lookups_;
     std::vector<int> activation_sockets_;
-    service_listeners smtp_listeners_, admin_listeners_;
+    service_listeners smtp_listeners_, pop_listeners_, admin_listeners_;
     bool notifies_ = false;
     relay::counters counts_;
     relay::observer watch_;
@@ -105,6 +107,7 @@ private:
     std::unique_ptr<spool::store> store_;
     std::unique_ptr<net::dnsbl> dnsbl_;
     std::unique_ptr<relay::smtp_server> server_;
+    std::unique_ptr<relay::pop_server> pop_;
     std::unique_ptr<relay::admin_server> admin_;
     std::unique_ptr<relay::forwarder> forwarder_;
     std::atomic<bool> forwarder_stopped_{true};

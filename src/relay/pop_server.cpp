@@ -2,8 +2,7 @@
 // by one read buffer, one piece of output, one piece of content, and the list of its mailbox.
 #include "relay/pop_server.hpp"
 
-#include "os/clock.hpp"
-#include "os/machine.hpp"
+#include "relay/login_material.hpp"
 #include "spool/mailbox.hpp"
 
 #include <fmt/format.h>
@@ -25,10 +24,6 @@ namespace {
 constexpr std::size_t content_piece = 64 * 1024;
 constexpr std::size_t most_messages = 1'000'000; // of one mailbox, that are shown
 
-std::string fresh_challenge(const std::string& domain) {
-    return fmt::format("<{}.{}@{}>", os::random_number(), os::seconds_now(), domain);
-}
-
 } // namespace
 
 class pop_session final : private reception::guest {
@@ -40,7 +35,7 @@ public:
           engine_(server.settings_.protocol,
                   {std::move(logins),
                    [domain = server.settings_.domain] {
-                       return fresh_challenge(domain);
+                       return "<" + fresh_text() + "@" + domain + ">";
                    }},
                   peer_.peer().display(), log_) {}
 
@@ -80,14 +75,10 @@ private:
             co_await start_tls();
         } else if (auto* password = std::get_if<pop::check_password>(&todo)) {
             sasl::ask_password asked = std::move(password->asked);
-            auto verdict = co_await services_.ask(worker_, wake_, std::move(asked), log_);
+            auto verdict = co_await services_.logins.ask(worker_, wake_, std::move(asked), log_);
             engine_.password_checked(verdict);
-        } else if (auto* compute = std::get_if<pop::compute>(&todo)) {
-            auto job = [work = std::move(compute->job)] {
-                work();
-                return true;
-            };
-            co_await services_.work.run(job);
+        } else if (auto* work = std::get_if<pop::compute>(&todo)) {
+            co_await compute(services_.work, std::move(work->job));
             engine_.computed();
         } else if (auto* wait = std::get_if<pop::wait_a_while>(&todo)) {
             services_.watch.count(counter::pop_failed_logins);
@@ -343,7 +334,7 @@ pop_server::pop_server(pop_server_settings settings, pop_services services, net:
                  [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
 
 net::awaitable<void> pop_server::serve(net::worker& on, net::stream peer) {
-    auto logins = co_await services_.logins();
+    auto logins = co_await services_.logins.now();
     if (logins.has_error()) {
         log_.warning("new connection error: {}", logins.error().message());
         co_return;

@@ -9,10 +9,10 @@
 #include "relay/blocking.hpp"
 #include "relay/observer.hpp"
 #include "relay/reception.hpp"
+#include "relay/server_authentication.hpp"
 #include "spool/store.hpp"
 
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,12 +32,7 @@ struct pop_server_settings {
 struct pop_services {
     spool::store& store;
     blocking& work;
-    // Who may log in now, asked once a session; an error refuses the connection.
-    std::function<net::awaitable<base::result<sasl::server>>()> logins;
-    // Whether the system lets this one in; nothing if it cannot tell. Ended early by `wake`.
-    std::function<net::awaitable<std::optional<sasl::verdict>>(net::worker&, net::event& wake,
-                                                               sasl::ask_password, base::logger)>
-        ask;
+    server_authentication& logins;
     std::optional<net::tls_service> tls{}; // there whenever the protocol settings say so
     observer watch{};
 };
