@@ -37,9 +37,9 @@ private:
 } // namespace
 
 base::secret_text read_hidden_line(const char* prompt) {
+    const hidden_input hide; // first: what is typed as soon as the prompt is there must not be thrown away
     if (::isatty(STDIN_FILENO) == 1)
         std::fputs(prompt, stderr);
-    const hidden_input hide;
     base::secret_text line;
     for (char c = 0; c != '\n';) { // octet by octet: what follows is not ours
         const ssize_t n = ::read(STDIN_FILENO, &c, 1);
