@@ -171,9 +171,9 @@ TEST(journal, settled_messages_are_the_users_own) {
     settings config = with_checkpoint(std::chrono::milliseconds(1));
     test_filesystem files;
     opened_store s(dir.path(), config, &files);
-    std::string id = store_message(*s, "hello");
     std::size_t flushes = files.count("fdatasync");
-    files.wait_for("fdatasync", flushes + 1); // the record that says so
+    std::string id = store_message(*s, "hello");
+    files.wait_for("fdatasync", flushes + 2); // its own, and that of the record that says so
     store_message(*s, "another");
     disk_state disk = files.power_cut(files.events(), keep::flushed_only, 1);
     temporary_directory after;
