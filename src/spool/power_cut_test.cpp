@@ -45,7 +45,7 @@ public:
         EXPECT_TRUE(outcome.has_value());
         known.acknowledged = files.events();
         for (auto& [other, m] : messages)
-            if (m.finish_begun != SIZE_MAX && other != id)
+            if (all_journalled && m.finish_begun != SIZE_MAX && other != id)
                 m.finish_safe = std::min(m.finish_safe, files.events());
         return id;
     }
@@ -66,6 +66,9 @@ public:
 
     test_filesystem files; // lives longer than the store
     history messages;
+    // A commit that finds the journal full flushes its own files: what was finished before it may then come
+    // back, to be delivered twice.
+    bool all_journalled = true;
 
 private:
     opened_store store_;
@@ -177,6 +180,7 @@ TEST(power_cut, while_checkpoints_go_on) {
     config.journal_segment = 16 << 10;
     config.journal_size = 64 << 10;
     workload w(dir.path(), config);
+    w.all_journalled = false;
     std::vector<std::string> ids;
     for (int i = 0; i < 40; ++i) {
         ids.push_back(w.put(100 + static_cast<std::size_t>(i) * 50));
