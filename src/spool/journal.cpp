@@ -629,6 +629,8 @@ void journal::impl::checkpoint() {
         for (const auto& [id, message] : live)
             if (!message.stored)
                 through = std::min(through, message.sequence - 1);
+        if (through <= settled)
+            return;
         for (const auto& [id, message] : live)
             if (message.sequence <= through)
                 survivors.push_back({id, message.suspect});
