@@ -19,7 +19,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
         cmake --build build/$(1) -j $(JOBS) $(if $(2),--target $(2))
 
 tsan_tests := spool_test os_test net_test
-sources = $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp')
+sources = $(wildcard $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp'))
 
 .PHONY: help build run reference translations deb test-package install test bench format check-format tidy fuzz clean
 .DEFAULT_GOAL := help

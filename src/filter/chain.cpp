@@ -36,10 +36,6 @@ std::string_view prefix_of(kind what) {
     return "filter";
 }
 
-net::time_point deadline_after(std::chrono::seconds timeout) {
-    return timeout.count() > 0 ? std::chrono::steady_clock::now() + timeout : net::time_point::max();
-}
-
 chain::chain(const makers& made_from, const services& with) {
     for (const maker& make : made_from) {
         filters_.push_back(make(with));

@@ -102,7 +102,4 @@ using makers = std::vector<maker>;
 // "filter", "client-filter" or "routing-filter": in front of log lines.
 std::string_view prefix_of(kind what);
 
-// Deadline of a run that begins now; time_point::max() for 0.
-net::time_point deadline_after(std::chrono::seconds timeout);
-
 } // namespace filter

@@ -216,12 +216,12 @@ net::awaitable<base::result<milter_outcome>> milter::converse(message& about) {
             done = co_await keep_new_body(about, std::move(bytes));
         } else if (std::holds_alternative<milter_action::supply_body>(todo)) {
             done = co_await supply_body(about, engine);
-            patience = deadline_after(timeout_ * most_times);
+            patience = net::deadline_after(timeout_ * most_times);
         } else {
             std::string out = engine.take_output();
             if (!out.empty()) {
                 done = co_await connection_.write(out);
-                patience = deadline_after(timeout_ * most_times);
+                patience = net::deadline_after(timeout_ * most_times);
             }
             if (done.has_value() && std::chrono::steady_clock::now() > patience)
                 done = base::error{{}, "milter protocol error: no reply in spite of progress"};

@@ -65,7 +65,7 @@ net::awaitable<net::mail_exchangers> mx::search(std::string domain) {
         ~going_on() { where = nullptr; }
         net::exchanger_search*& where;
     };
-    net::exchanger_search search(worker_, servers_, deadline_after(timeout_));
+    net::exchanger_search search(worker_, servers_, net::deadline_after(timeout_));
     going_on present(searching_, search);
     co_return co_await search.find(std::move(domain));
 }

@@ -22,7 +22,7 @@ net::awaitable<result> program::run(const job& now) {
                     base::printable(path_));
     std::vector<std::string> arguments{now.content_path, now.envelope_path};
     net::program_end end = co_await process_.run(path_, std::move(arguments), octets_examined,
-                                                 deadline_after(timeout_), now.log);
+                                                 net::deadline_after(timeout_), now.log);
     co_return judge(now, end);
 }
 

@@ -112,7 +112,7 @@ boost::system::error_code bind_to(generic_socket& socket, const local_interface&
 awaitable<base::result<stream>> connector::connect(target to, std::chrono::seconds limit) {
     auto self = impl_;
     activity::part counted = self->home.activity().outgoing();
-    auto deadline = limit.count() > 0 ? std::chrono::steady_clock::now() + limit : time_point::max();
+    auto deadline = deadline_after(limit);
 
     struct candidate {
         stream_protocol::endpoint where;

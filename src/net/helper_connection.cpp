@@ -33,7 +33,7 @@ void helper_connection::begin() {
 }
 
 void helper_connection::more_time() {
-    deadline_ = limit_.count() > 0 ? std::chrono::steady_clock::now() + limit_ : time_point::max();
+    deadline_ = deadline_after(limit_);
     if (peer_)
         peer_->deadline(deadline_);
 }

@@ -27,6 +27,11 @@ template <class T>
 using awaitable = boost::asio::awaitable<T>;
 using time_point = std::chrono::steady_clock::time_point;
 
+// The end of a limit that begins now; a limit of 0 has none: time_point::max().
+inline time_point deadline_after(std::chrono::seconds limit) {
+    return limit.count() > 0 ? std::chrono::steady_clock::now() + limit : time_point::max();
+}
+
 class activity;
 class background;
 

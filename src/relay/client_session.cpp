@@ -14,15 +14,6 @@
 namespace relay {
 
 using std::chrono::seconds;
-using std::chrono::steady_clock;
-
-namespace {
-
-net::time_point after(seconds limit) {
-    return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
-}
-
-} // namespace
 
 client_session::client_session(const client_session_settings& settings, blocking& work, net::worker& on,
                                const base::logger& log)
@@ -134,7 +125,7 @@ net::awaitable<smtp::client_action> client_session::advance(outgoing_message& me
 }
 
 net::awaitable<void> client_session::start_tls() {
-    peer_->deadline(after(settings_.connection_timeout));
+    peer_->deadline(net::deadline_after(settings_.connection_timeout));
     auto established = co_await peer_->start_tls(*settings_.tls);
     if (established.has_value()) {
         log_.verbose("tls protocol established with {} protocol {} cipher {}", peer(), established->protocol,
@@ -161,7 +152,7 @@ net::awaitable<bool> client_session::write_output() {
         co_return true;
     std::string bytes = engine_->take_output();
     bool secret = engine_->gave_secret();
-    peer_->deadline(after(settings_.response_timeout));
+    peer_->deadline(net::deadline_after(settings_.response_timeout));
     auto written = co_await peer_->write(bytes);
     if (secret)
         base::wipe(bytes);
@@ -182,7 +173,7 @@ net::awaitable<void> client_session::exchange(smtp::read_reply wait) {
     if (!written)
         co_return;
     if (!wait.continued)
-        reply_deadline_ = after(limit);
+        reply_deadline_ = net::deadline_after(limit);
     peer_->deadline(reply_deadline_);
     for (;;) {
         auto ready = co_await peer_->readable();
@@ -233,7 +224,7 @@ net::awaitable<void> client_session::quit() {
     smtp::client_action over = engine_->next(); // puts QUIT into the output
     (void)over;
     std::string bytes = engine_->take_output();
-    peer_->deadline(after(seconds(1)));
+    peer_->deadline(net::deadline_after(seconds(1)));
     auto written = co_await peer_->write(bytes);
     if (!written.has_error())
         peer_->shutdown_send();

@@ -10,7 +10,6 @@
 namespace relay {
 
 using std::chrono::seconds;
-using std::chrono::steady_clock;
 
 namespace {
 
@@ -96,8 +95,7 @@ void forwarder::check_name() {
 }
 
 net::awaitable<void> forwarder::look_up_name() {
-    seconds timeout = settings_.client.connection_timeout;
-    net::time_point limit = timeout.count() > 0 ? steady_clock::now() + timeout : net::time_point::max();
+    net::time_point limit = net::deadline_after(settings_.client.connection_timeout);
     auto found = co_await worker_.names().look_up(settings_.to.near_host(), settings_.to.near_service(),
                                                   net::address_family::any, limit);
     if (found.has_value())

@@ -136,7 +136,7 @@ private:
         if (!engine_.has_output())
             co_return;
         std::string output = engine_.take_output();
-        peer_.deadline(after(server_.settings_.idle_timeout));
+        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         auto written = co_await peer_.write(output);
         if (written.has_error())
             reason_ = net::stream::is_timeout(written.error()) ? "idle timeout: replies not read"
@@ -144,7 +144,7 @@ private:
     }
 
     net::time_point read_limit() {
-        net::time_point limit = after(server_.settings_.idle_timeout);
+        net::time_point limit = net::deadline_after(server_.settings_.idle_timeout);
         unfinished_ = false;
         if (engine_.in_command() && server_.settings_.command_timeout.count() > 0) {
             net::time_point unfinished = command_started_ + server_.settings_.command_timeout;
@@ -182,7 +182,7 @@ private:
         co_await write_output();
         if (!reason_.empty())
             co_return;
-        peer_.deadline(after(server_.settings_.idle_timeout));
+        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         auto session = co_await peer_.start_tls(*services_.tls);
         if (session.has_value()) {
             log_.verbose("tls protocol established with {}", peer_.peer().display());
@@ -293,10 +293,6 @@ private:
         auto written = co_await peer_.write(replies);
         if (!written.has_error())
             peer_.shutdown_send();
-    }
-
-    static net::time_point after(seconds limit) {
-        return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
     }
 
     pop_server& server_;

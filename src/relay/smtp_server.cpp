@@ -164,7 +164,7 @@ private:
             co_return;
         if (!wake_)
             wake_.emplace(worker_);
-        co_await wake_->wait(after(time));
+        co_await wake_->wait(net::deadline_after(time));
     }
 
     void give_buffer_back() {
@@ -212,7 +212,7 @@ private:
     net::awaitable<void> start_tls() {
         if (!reason_.empty())
             co_return;
-        peer_.deadline(after(server_.settings_.idle_timeout));
+        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         which_limit_ = limit_kind::idle;
         auto established = co_await peer_.start_tls(*server_.services_.tls);
         if (established.has_error()) {
@@ -240,7 +240,7 @@ private:
         if (!engine_.has_output())
             co_return;
         std::string replies = engine_.take_output();
-        peer_.deadline(after(server_.settings_.idle_timeout));
+        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         auto written = co_await peer_.write(replies);
         if (written.has_error())
             give_up(written.error());
@@ -249,7 +249,7 @@ private:
     // The nearest of the limits that hold now.
     net::time_point read_limit() {
         const auto& limits = server_.settings_;
-        net::time_point limit = after(limits.idle_timeout);
+        net::time_point limit = net::deadline_after(limits.idle_timeout);
         which_limit_ = limit_kind::idle;
         if (in_content_ != engine_.in_content()) {
             in_content_ = !in_content_;
@@ -349,7 +349,8 @@ private:
                 idle = true;
                 verifier_->interrupt();
             };
-            net::alarm idle_alarm(worker_, after(server_.settings_.idle_timeout), std::move(too_late));
+            net::alarm idle_alarm(worker_, net::deadline_after(server_.settings_.idle_timeout),
+                                  std::move(too_late));
             found = co_await verifier_->check(std::move(asked));
         }
         if (idle) {
@@ -424,7 +425,8 @@ private:
                 idle = true;
                 filters_->interrupt();
             };
-            net::alarm idle_alarm(worker_, after(server_.settings_.idle_timeout), std::move(too_late));
+            net::alarm idle_alarm(worker_, net::deadline_after(server_.settings_.idle_timeout),
+                                  std::move(too_late));
             verdict = co_await filters_->run(std::move(message), std::move(envelope), facts);
         }
         if (idle || peer_.peer_has_closed()) {
@@ -502,14 +504,10 @@ private:
     // The last reply, and the end of our side; the peer's is not waited for.
     net::awaitable<void> say_goodbye() {
         std::string replies = engine_.take_output();
-        peer_.deadline(after(seconds(10)));
+        peer_.deadline(net::deadline_after(seconds(10)));
         auto written = co_await peer_.write(replies);
         if (!written.has_error())
             peer_.shutdown_send();
-    }
-
-    static net::time_point after(seconds limit) {
-        return limit.count() > 0 ? steady_clock::now() + limit : net::time_point::max();
     }
 
     enum class limit_kind { idle, command, too_slow };

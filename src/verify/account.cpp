@@ -58,7 +58,7 @@ net::awaitable<verdict> account::check(request asked) {
     }
     auto wanted = std::make_shared<lookup>(with_.on, std::string(name));
     net::spawn(with_.on, look_up(with_.lookups, wanted), asked.log, "account lookup");
-    co_await wanted->over.wait(deadline_after(with_.timeout));
+    co_await wanted->over.wait(net::deadline_after(with_.timeout));
     if (!wanted->done)
         co_return verdict::reject_for_now("timeout", "timeout");
     co_return judge(asked, *wanted);

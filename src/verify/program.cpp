@@ -33,7 +33,7 @@ net::awaitable<verdict> program::check(request asked) {
         asked.log.verbose("address verifier: executing [{}]{}", base::printable(path_), shown);
     }
     net::program_end end = co_await process_.run(path_, std::move(arguments), octets_examined,
-                                                 deadline_after(timeout_), asked.log);
+                                                 net::deadline_after(timeout_), asked.log);
     co_return judge(asked, end);
 }
 

@@ -71,6 +71,4 @@ struct services {
 // Makes a verifier for one session; made from the configuration once. Used by all threads at a time.
 using maker = std::function<std::unique_ptr<verifier>(const services&)>;
 
-net::time_point deadline_after(std::chrono::seconds timeout);
-
 } // namespace verify
