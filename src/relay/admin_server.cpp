@@ -310,20 +310,12 @@ private:
     std::string reason_;
 };
 
-namespace {
-
-reception_settings with_words(reception_settings door) {
-    door.protocol = "admin";
-    door.too_many = "error: too many connections\n";
-    return door;
-}
-
-} // namespace
+constexpr protocol_words admin_words{"admin", "error: too many connections\n"};
 
 admin_server::admin_server(admin_server_settings settings, admin_services services,
                            net::worker_group& workers, base::logger log)
     : settings_(std::move(settings)), services_(std::move(services)), log_(log),
-      reception_(with_words(settings_.door), workers, std::move(log),
+      reception_(admin_words, settings_.door, workers, std::move(log),
                  [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
 
 void admin_server::cut_short() {

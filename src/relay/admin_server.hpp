@@ -22,7 +22,7 @@ namespace relay {
 
 struct admin_server_settings {
     admin::server_settings protocol;
-    reception_settings door; // protocol and too_many are filled in
+    reception_settings door;
 };
 
 // What sessions use; outlives them. Functions are thread-safe.

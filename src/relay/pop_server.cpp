@@ -313,20 +313,12 @@ private:
     bool unfinished_ = false; // the limit that holds is that of a line begun
 };
 
-namespace {
-
-reception_settings with_words(reception_settings door) {
-    door.protocol = "pop";
-    door.too_many = "-ERR too many connections\r\n";
-    return door;
-}
-
-} // namespace
+constexpr protocol_words pop_words{"pop", "-ERR too many connections\r\n"};
 
 pop_server::pop_server(pop_server_settings settings, pop_services services, net::worker_group& workers,
                        base::logger log)
     : settings_(std::move(settings)), services_(std::move(services)), log_(log),
-      reception_(with_words(settings_.door), workers, std::move(log),
+      reception_(pop_words, settings_.door, workers, std::move(log),
                  [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
 
 net::awaitable<void> pop_server::serve(net::worker& on, net::stream peer) {

@@ -20,7 +20,7 @@ namespace relay {
 
 struct pop_server_settings {
     pop::server_settings protocol;
-    reception_settings door; // protocol and too_many are filled in
+    reception_settings door;
     std::string domain;
     bool by_name = false;                      // --pop-by-name
     bool may_delete = true;                    // --pop-no-delete clears it

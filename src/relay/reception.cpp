@@ -41,27 +41,28 @@ reception::guest::~guest() {
     std::erase(present_, this);
 }
 
-reception::reception(reception_settings settings, net::worker_group& workers, base::logger log,
-                     serve_function serve)
-    : settings_(std::move(settings)), workers_(workers), log_(std::move(log)), serve_(std::move(serve)),
-      table_(settings_.max_sessions, settings_.max_sessions_per_address), guests_(workers.size()) {}
+reception::reception(protocol_words words, const reception_settings& settings, net::worker_group& workers,
+                     base::logger log, serve_function serve)
+    : words_(words), remote_clients_(settings.remote_clients), workers_(workers), log_(std::move(log)),
+      serve_(std::move(serve)), table_(settings.max_sessions, settings.max_sessions_per_address),
+      guests_(workers.size()) {}
 
 void reception::listen(std::vector<net::listener> listeners) {
     listeners_ = std::move(listeners);
     for (net::listener& l : listeners_) {
-        log_.with_unit_always().summary("{} server on {}", settings_.protocol, l.local().display());
+        log_.with_unit_always().summary("{} server on {}", words_.name, l.local().display());
         accept_from(l);
     }
 }
 
 void reception::add_listener(net::listener one) {
-    log_.with_unit_always().summary("new {} server on {}", settings_.protocol, one.local().display());
+    log_.with_unit_always().summary("new {} server on {}", words_.name, one.local().display());
     listeners_.push_back(std::move(one));
     accept_from(listeners_.back());
 }
 
 void reception::remove_listener(const net::endpoint& where) {
-    log_.with_unit_always().summary("deleting {} server on {}", settings_.protocol, where.display());
+    log_.with_unit_always().summary("deleting {} server on {}", words_.name, where.display());
     std::erase_if(listeners_, [&](const net::listener& l) { return l.local() == where; });
 }
 
@@ -87,8 +88,8 @@ void reception::stop_sessions() {
 void reception::connected(net::worker& on, net::stream peer) {
     const net::endpoint& from = peer.peer();
     base::logger log = log_.with_peer(from.address, std::to_string(from.port));
-    if (!settings_.remote_clients && !net::is_local(from)) {
-        log.warning("configured to reject non-local {} connection: {} is not in {}", settings_.protocol,
+    if (!remote_clients_ && !net::is_local(from)) {
+        log.warning("configured to reject non-local {} connection: {} is not in {}", words_.name,
                     from.address, net::local_ranges(from));
         log.warning("connection rejected from {}", from.display());
         return;
@@ -101,7 +102,7 @@ net::awaitable<void> reception::serve(net::worker& on, net::stream peer) {
     if (!table_.enter(address)) {
         log_.warning("connection rejected from {}: too many connections", peer.peer().display());
         peer.deadline(steady_clock::now() + seconds(1));
-        auto told = co_await peer.write(settings_.too_many);
+        auto told = co_await peer.write(words_.too_many);
         (void)told.has_error(); // it is closed either way
         co_return;
     }

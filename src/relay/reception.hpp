@@ -14,16 +14,21 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace relay {
 
+// What a protocol's clients and log readers see of it here.
+struct protocol_words {
+    std::string_view name;     // as log lines have it: "smtp"
+    std::string_view too_many; // said to those who are one too many
+};
+
 struct reception_settings {
-    std::string protocol; // as log lines name it: "smtp"
     bool remote_clients = false;
     std::size_t max_sessions = 10'000; // 0 = none
     std::size_t max_sessions_per_address = 1000;
-    std::string too_many; // said to those who are one too many
 };
 
 // Who is connected, against the limits. Thread-safe.
@@ -47,8 +52,9 @@ public:
     // Serves one connection to its end. The stream is the session's own.
     using serve_function = std::function<net::awaitable<void>(net::worker&, net::stream)>;
 
-    reception(reception_settings settings, net::worker_group& workers, base::logger log,
-              serve_function serve);
+    // The words live as long as the program.
+    reception(protocol_words words, const reception_settings& settings, net::worker_group& workers,
+              base::logger log, serve_function serve);
 
     void listen(std::vector<net::listener> listeners); // logs "smtp server on A" for each
     void add_listener(net::listener one);              // "new smtp server on A"
@@ -78,7 +84,8 @@ private:
     void connected(net::worker& on, net::stream peer);
     net::awaitable<void> serve(net::worker& on, net::stream peer);
 
-    reception_settings settings_;
+    const protocol_words words_;
+    const bool remote_clients_;
     net::worker_group& workers_;
     base::logger log_;
     serve_function serve_;

@@ -534,20 +534,12 @@ private:
     unsigned resets_ = 0;
 };
 
-namespace {
-
-reception_settings with_words(reception_settings door) {
-    door.protocol = "smtp";
-    door.too_many = "421 too many connections\r\n";
-    return door;
-}
-
-} // namespace
+constexpr protocol_words smtp_words{"smtp", "421 too many connections\r\n"};
 
 smtp_server::smtp_server(smtp_server_settings settings, smtp_services services, net::worker_group& workers,
                          base::logger log)
     : settings_(std::move(settings)), services_(std::move(services)), log_(log),
-      reception_(with_words(settings_.door), workers, std::move(log),
+      reception_(smtp_words, settings_.door, workers, std::move(log),
                  [this](net::worker& on, net::stream peer) { return serve(on, std::move(peer)); }) {}
 
 smtp_server::~smtp_server() = default;

@@ -30,7 +30,7 @@ struct smtp_server_settings {
     std::chrono::seconds idle_timeout{1800};   // 0 = none
     std::chrono::seconds command_timeout{300}; // one command, begun and not finished; 0 = none
     std::uint64_t data_rate = 500; // octets a second that DATA must reach after the first minute; 0 = none
-    reception_settings door;       // protocol and too_many are filled in
+    reception_settings door;
 };
 
 // What sessions use; outlives them.
