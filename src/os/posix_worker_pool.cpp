@@ -14,7 +14,7 @@ worker_pool::~worker_pool() {
     stop();
 }
 
-bool worker_pool::post(std::function<void()> job) {
+bool worker_pool::post(std::function<void()>&& job) {
     {
         std::lock_guard lock(mutex_);
         if (stopping_)

@@ -22,8 +22,8 @@ public:
     worker_pool(const worker_pool&) = delete;
     worker_pool& operator=(const worker_pool&) = delete;
 
-    // Thread-safe. After stop() the job is dropped and false returned.
-    bool post(std::function<void()> job);
+    // Thread-safe. After stop() false is returned, and the job is as it was.
+    bool post(std::function<void()>&& job);
 
     // Runs what is queued, then ends the threads.
     void stop();

@@ -26,14 +26,7 @@ commit_message::commit_message(std::unique_ptr<new_message::state> message, cons
 
 template <class Step>
 void commit_message::run_on(os::worker_pool& pool, Step step) {
-    auto job = [self = shared_from_this(), step] {
-        ((*self).*step)();
-    };
-    os::gate& commits = core_.commits; // this thread is still in post() when all may be over already
-    commits.enter();
-    if (!pool.post(job))
-        core_.flushers.post(job); // they live as long as there are commits
-    commits.leave();
+    core_.run_on(pool, [self = shared_from_this(), step] { ((*self).*step)(); });
 }
 
 void commit_message::start() {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
@@ -39,6 +40,9 @@ private:
 
 struct core {
     core(settings s, os::filesystem& files, os::file directory, os::worker_pool& p, base::logger l);
+
+    // A step of a commit, on one of the pool's threads; on a flusher's if the pool takes nothing any more.
+    void run_on(os::worker_pool& any_pool, std::function<void()> step);
 
     settings config;
     folder dir;

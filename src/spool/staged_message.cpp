@@ -80,14 +80,7 @@ commit_staged::commit_staged(std::unique_ptr<staged_message::state> message, sto
 
 template <class Step>
 void commit_staged::run_on(os::worker_pool& pool, Step step) {
-    auto job = [self = shared_from_this(), step] {
-        ((*self).*step)();
-    };
-    os::gate& commits = core_.commits; // this thread is still in post() when all may be over already
-    commits.enter();
-    if (!pool.post(job))
-        core_.flushers.post(job); // they live as long as there are commits
-    commits.leave();
+    core_.run_on(pool, [self = shared_from_this(), step] { ((*self).*step)(); });
 }
 
 void commit_staged::start() {

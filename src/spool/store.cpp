@@ -66,6 +66,13 @@ core::core(settings s, os::filesystem& files, os::file directory, os::worker_poo
       records(dir, {config.sync, config.journal_segment, config.journal_size, config.checkpoint}, log),
       flushers("flush", flusher_threads, os::prepare_file_thread) {}
 
+void core::run_on(os::worker_pool& any_pool, std::function<void()> step) {
+    commits.enter();                     // this thread is still in post() when all may be over already
+    if (!any_pool.post(std::move(step))) // refused, it stays ours
+        flushers.post(std::move(step));  // they live as long as there are commits
+    commits.leave();
+}
+
 store::store(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 
 store::~store() {
