@@ -7,7 +7,7 @@
 
 namespace mail {
 
-std::string format_date(const local_time& t) {
+std::string format_date(const base::calendar_time& t) {
     static constexpr std::string_view days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static constexpr std::string_view months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};

@@ -4,7 +4,7 @@
 
 namespace {
 
-mail::local_time a_sunday() {
+base::calendar_time a_sunday() {
     return {.year = 2026,
             .month = 11,
             .day = 22,

@@ -1,6 +1,7 @@
 #include "mail/received.hpp"
 
 #include "base/text.hpp"
+#include "mail/date.hpp"
 
 #include <fmt/format.h>
 
@@ -33,7 +34,7 @@ std::string cipher_name(std::string_view name) {
 
 } // namespace
 
-std::string received_line(const trace& t, const local_time& now) {
+std::string received_line(const trace& t, const base::calendar_time& now) {
     std::string line;
     line.reserve(128);
     const std::string name = t.helo.empty() ? fmt::format("[{}]", t.address) : one_word(t.helo);

@@ -1,7 +1,7 @@
 // The Received line put in front of a message (spec/smtp-server.md section 5.7, RFC 5321 section 4.4).
 #pragma once
 
-#include "mail/date.hpp"
+#include "base/calendar_time.hpp"
 
 #include <string>
 #include <string_view>
@@ -18,6 +18,6 @@ struct trace {
 };
 
 // One unfolded line with its CR-LF.
-std::string received_line(const trace& t, const local_time& now);
+std::string received_line(const trace& t, const base::calendar_time& now);
 
 } // namespace mail

@@ -6,7 +6,7 @@ using namespace std::string_literals;
 
 namespace {
 
-const mail::local_time now{
+const base::calendar_time now{
     .year = 2026, .month = 11, .day = 22, .hour = 5, .minute = 43, .second = 47, .weekday = 0};
 
 mail::trace plain(std::string_view helo = "client.example") {

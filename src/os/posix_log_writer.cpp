@@ -81,7 +81,7 @@ log_writer::~log_writer() {
 }
 
 std::string log_writer::file_name_now() const {
-    calendar now = local_now();
+    base::calendar_time now = local_now();
     std::string name = settings_.file;
     replace_all(name, "%d", fmt::format("{:04}{:02}{:02}", now.year, now.month, now.day));
     replace_all(name, "%h", fmt::format("{:02}", now.hour));

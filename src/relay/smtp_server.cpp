@@ -21,18 +21,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-mail::local_time now_for_mail() {
-    os::calendar t = os::local_now();
-    return {.year = t.year,
-            .month = t.month,
-            .day = t.day,
-            .hour = t.hour,
-            .minute = t.minute,
-            .second = t.second,
-            .weekday = t.weekday,
-            .utc_offset = t.utc_offset};
-}
-
 constexpr seconds grace_for_content{60}; // before the data rate counts
 constexpr int most_early_buffers = 64;   // that are thrown away; what a system holds for a socket is less
 
@@ -82,7 +70,7 @@ public:
             } else if (std::holds_alternative<smtp::begin_message>(todo)) {
                 message_.emplace(server_.services_.store.create());
             } else if (std::holds_alternative<smtp::open_content>(todo)) {
-                engine_.content_opened(now_for_mail());
+                engine_.content_opened(os::local_now());
             } else if (auto* content = std::get_if<smtp::append_content>(&todo)) {
                 co_await append(content->bytes);
             } else if (auto* commit_this = std::get_if<smtp::commit_message>(&todo)) {

@@ -97,7 +97,7 @@ struct server_engine::impl {
     void password_checked(std::optional<sasl::verdict> verdict);
     void computed();
     void waited();
-    void content_opened(const mail::local_time& now);
+    void content_opened(const base::calendar_time& now);
     void message_committed(const commit_outcome& outcome);
     void end_session(int code, std::string_view text, std::string_view reason);
 
@@ -265,7 +265,7 @@ void server_engine::waited() {
     impl_->waited();
 }
 
-void server_engine::content_opened(const mail::local_time& now) {
+void server_engine::content_opened(const base::calendar_time& now) {
     impl_->content_opened(now);
 }
 
@@ -541,7 +541,7 @@ step server_engine::impl::end_of_chunk() {
     return std::nullopt;
 }
 
-void server_engine::impl::content_opened(const mail::local_time& now) {
+void server_engine::impl::content_opened(const base::calendar_time& now) {
     if (std::exchange(asked_, question::none) != question::content)
         return;
     scanner_ = content_scanner();

@@ -17,9 +17,9 @@
 // itself.
 #pragma once
 
+#include "base/calendar_time.hpp"
 #include "base/log.hpp"
 #include "base/tls_session.hpp"
-#include "mail/date.hpp"
 #include "mail/envelope.hpp"
 #include "sasl/server.hpp"
 #include "smtp/compute.hpp"
@@ -184,7 +184,7 @@ public:
     void password_checked(std::optional<sasl::verdict> verdict); // nothing: nobody could tell
     void computed();
     void waited();
-    void content_opened(const mail::local_time& now);
+    void content_opened(const base::calendar_time& now);
     void message_committed(const commit_outcome& outcome);
 
     // The driver ends the session (limit, shutdown): queues the reply, e.g. "421 ...", and makes next() say

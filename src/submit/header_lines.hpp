@@ -1,8 +1,8 @@
 // Header lines that programs for submission make, and the addresses that they find in a header.
 #pragma once
 
+#include "base/calendar_time.hpp"
 #include "base/result.hpp"
-#include "mail/date.hpp"
 #include "mail/header_section.hpp"
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace submit {
 
 // What a message takes from its time and place.
 struct stamp {
-    mail::local_time now;
+    base::calendar_time now;
     std::int64_t seconds = 0; // since 1970, UTC
     unsigned microseconds = 0;
     std::uint64_t process = 0;

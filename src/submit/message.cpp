@@ -1,6 +1,7 @@
 #include "submit/message.hpp"
 
 #include "base/text.hpp"
+#include "mail/date.hpp"
 
 #include <fmt/format.h>
 
@@ -66,7 +67,7 @@ base::result<recipients> find_recipients(const request& wanted, const mail::head
 }
 
 // Without the day of the week.
-std::string date_line(const mail::local_time& now) {
+std::string date_line(const base::calendar_time& now) {
     const std::string date = mail::format_date(now);
     return "Date: " + date.substr(date.find(' ') + 1) + "\r\n";
 }

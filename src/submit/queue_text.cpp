@@ -1,6 +1,7 @@
 #include "submit/queue_text.hpp"
 
 #include "base/text.hpp"
+#include "mail/date.hpp"
 
 #include <fmt/format.h>
 
@@ -11,7 +12,7 @@ namespace {
 constexpr std::size_t indent = 75; // of recipients
 
 // "Sun Nov 22 05:42:58"
-std::string short_date(const std::optional<mail::local_time>& t) {
+std::string short_date(const std::optional<base::calendar_time>& t) {
     if (!t)
         return {};
     const std::string date = mail::format_date(*t); // "Sun, 22 Nov 2026 05:42:58 +0000"

@@ -1,7 +1,7 @@
 // What mailq prints, in the form that people know from other sendmails. Pure.
 #pragma once
 
-#include "mail/date.hpp"
+#include "base/calendar_time.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -14,7 +14,7 @@ struct queued_message {
     std::string id;
     char mark = ' '; // '*' being sent, '!' failed
     std::uint64_t size = 0;
-    std::optional<mail::local_time> arrived{};
+    std::optional<base::calendar_time> arrived{};
     std::string sender{}; // as it is; made printable here
     std::vector<std::string> recipients{};
     std::string reason{}; // why it failed, or could not be read

@@ -2,6 +2,7 @@
 
 #include "base/base64.hpp"
 #include "base/text.hpp"
+#include "mail/date.hpp"
 
 #include <fmt/format.h>
 

@@ -125,17 +125,8 @@ submit::queued_message shown(const spool::listed_message& m) {
              : m.state == spool::message_state::failed   ? '!'
                                                          : ' ';
     q.size = m.content_size.value_or(0);
-    if (const auto name = spool::parse_name(m.id)) {
-        const os::calendar t = os::local_time(static_cast<std::int64_t>(name->time));
-        q.arrived = {.year = t.year,
-                     .month = t.month,
-                     .day = t.day,
-                     .hour = t.hour,
-                     .minute = t.minute,
-                     .second = t.second,
-                     .weekday = t.weekday,
-                     .utc_offset = t.utc_offset};
-    }
+    if (const auto name = spool::parse_name(m.id))
+        q.arrived = os::local_time(static_cast<std::int64_t>(name->time));
     if (!m.envelope) {
         q.reason = "envelope cannot be read";
         return q;

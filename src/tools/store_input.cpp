@@ -132,16 +132,8 @@ base::result<std::unique_ptr<opened_spool>> opened_spool::open(const std::string
 }
 
 submit::stamp stamp_now() {
-    const os::calendar t = os::local_now();
     const std::int64_t nanoseconds = os::nanoseconds_now();
-    return {.now = {.year = t.year,
-                    .month = t.month,
-                    .day = t.day,
-                    .hour = t.hour,
-                    .minute = t.minute,
-                    .second = t.second,
-                    .weekday = t.weekday,
-                    .utc_offset = t.utc_offset},
+    return {.now = os::local_now(),
             .seconds = nanoseconds / 1'000'000'000,
             .microseconds = static_cast<unsigned>(nanoseconds / 1000 % 1'000'000),
             .process = os::process_id()};
