@@ -3,6 +3,7 @@
 // The library reads from and writes to the engine's own queues through a BIO of ours, so nothing is copied
 // into memory BIOs that would stay allocated; with released record buffers an idle session is small.
 #include "tls/backend.hpp"
+#include "tls/openssl_owners.hpp"
 
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
@@ -22,19 +23,6 @@
 namespace tls {
 
 namespace {
-
-template <auto Free>
-struct freeing {
-    template <class T>
-    void operator()(T* p) const noexcept {
-        Free(p);
-    }
-};
-using bio_ptr = std::unique_ptr<BIO, freeing<BIO_free>>;
-using key_ptr = std::unique_ptr<EVP_PKEY, freeing<EVP_PKEY_free>>;
-using certificate_ptr = std::unique_ptr<X509, freeing<X509_free>>;
-using context_ptr = std::unique_ptr<SSL_CTX, freeing<SSL_CTX_free>>;
-using session_ptr = std::unique_ptr<SSL, freeing<SSL_free>>;
 
 // Sessions kept for clients that resume without tickets.
 constexpr long kept_sessions = 1000;

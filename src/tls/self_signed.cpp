@@ -1,6 +1,7 @@
 #include "tls/self_signed.hpp"
 
 #include "base/text.hpp"
+#include "tls/openssl_owners.hpp"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -20,19 +21,6 @@ namespace {
 constexpr unsigned key_bits = 4096;
 constexpr const char* not_before = "20200101000000Z";
 constexpr const char* not_after = "20401231235959Z";
-
-template <auto Free>
-struct freeing {
-    template <class T>
-    void operator()(T* p) const noexcept {
-        Free(p);
-    }
-};
-using bio_ptr = std::unique_ptr<BIO, freeing<BIO_free>>;
-using key_ptr = std::unique_ptr<EVP_PKEY, freeing<EVP_PKEY_free>>;
-using certificate_ptr = std::unique_ptr<X509, freeing<X509_free>>;
-using name_ptr = std::unique_ptr<X509_NAME, freeing<X509_NAME_free>>;
-using extension_ptr = std::unique_ptr<X509_EXTENSION, freeing<X509_EXTENSION_free>>;
 
 base::error library_error(const char* what) {
     const char* reason = ERR_reason_error_string(ERR_peek_last_error());
