@@ -134,11 +134,11 @@ class Spamd:
                 connection.sendall(answer)
 
 
-def milter(bench, socket='tcp', **plan):
+def milter(bench, socket='tcp', port=None, **plan):
     """A milter of libmilter; (process, address for the relay)."""
     need_module('Milter', 'python3-milter')
     if socket == 'tcp':
-        port = free_port()
+        port = port or free_port()
         where, address = f'inet:{port}@127.0.0.1', f'127.0.0.1:{port}'
     else:
         where, address = f'unix:{socket}', os.fspath(socket)
@@ -162,9 +162,9 @@ def heard(process):
     return found
 
 
-def spamd(bench):
+def spamd(bench, port=None):
     need('spamd')
-    port = free_port()
+    port = port or free_port()
     home = bench.folder('spamd-home')
     process = bench.start([find('spamd'), '-L', '-x', '-s', 'stderr', '-m', '1', '-i', '127.0.0.1', '-A', '127.0.0.1', '-p', str(port), '-H', home,
                            '-r', home / 'pid'], name='spamd')
