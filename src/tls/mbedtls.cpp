@@ -17,6 +17,7 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_cache.h>
+#include <mbedtls/ssl_internal.h> // what a handshake has agreed on is told nowhere else
 #include <mbedtls/ssl_ticket.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
@@ -217,12 +218,16 @@ public:
         const char* what = backend_->is_server() ? "ssl accept" : "ssl connect";
         if (backend_->impossible())
             return fail(what, "no protocol version is left");
-        const int done = mbedtls_ssl_handshake(session_.get());
-        if (done == 0)
-            return true;
-        if (done == MBEDTLS_ERR_SSL_WANT_READ)
-            return false;
-        return fail(what, why(done));
+        while (session_->state != MBEDTLS_SSL_HANDSHAKE_OVER) {
+            const auto* agreed = session_->handshake; // gone after the last step
+            own_secret_ = agreed != nullptr && agreed->extended_ms != 0 && agreed->resume == 0;
+            const int done = mbedtls_ssl_handshake_step(session_.get());
+            if (done == MBEDTLS_ERR_SSL_WANT_READ)
+                return false;
+            if (done != 0)
+                return fail(what, why(done));
+        }
+        return true;
     }
 
     base::tls_session session() override {
@@ -235,6 +240,10 @@ public:
             out.verified = backend_->verifies() && mbedtls_ssl_get_verify_result(session_.get()) == 0;
         }
         out.server_end_point = end_point_of(backend_->is_server() ? backend_->own_certificate() : peer);
+        if (own_secret_) { // the client's Finished message, the first one
+            const char* data = backend_->is_server() ? session_->peer_verify_data : session_->own_verify_data;
+            out.unique.assign(data, session_->verify_data_len);
+        }
         return out;
     }
 
@@ -310,6 +319,9 @@ private:
     std::shared_ptr<const mbedtls_backend> backend_;
     mutable ssl_session session_;
     std::optional<std::string> failed_;
+    // The secret is this handshake's alone (RFC 7627): otherwise "tls-unique" would not bind. That of a
+    // resumed session may be older than the extension.
+    bool own_secret_ = false;
     bool peer_closed_ = false;
     bool closed_ = false;
 };
