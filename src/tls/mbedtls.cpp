@@ -9,6 +9,7 @@
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/debug.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
 #include <mbedtls/md.h>
@@ -35,6 +36,9 @@ namespace {
 constexpr const char* system_authorities = "/etc/ssl/certs/ca-certificates.crt";
 constexpr std::uint32_t ticket_seconds = 24 * 3600;
 constexpr int kept_sessions = 1000; // for clients that resume without tickets
+
+constexpr unsigned smallest_group = 250; // X25519 has 253 bits
+constexpr unsigned smallest_prime = 2048;
 
 // States and errors; from the next level on the library shows keys.
 constexpr int debug_threshold = 2;
@@ -182,6 +186,7 @@ private:
     base::result<void> use_certificate(const material& from);
     base::result<void> use_authorities(const std::string& pem);
     void choose_ciphers();
+    void choose_groups();
     base::result<void> set_resumption();
     static int judge(void* self, mbedtls_x509_crt* certificate, int depth, std::uint32_t* flags);
     static void debug(void* self, int level, const char* file, int line, const char* text);
@@ -197,6 +202,7 @@ private:
     std::unique_ptr<session_cache> cache_ = std::make_unique<session_cache>();
     std::unique_ptr<ticket_keys> tickets_ = std::make_unique<ticket_keys>();
     std::vector<int> ciphers_;
+    std::vector<mbedtls_ecp_group_id> groups_;
     std::unique_ptr<configuration> configuration_ = std::make_unique<configuration>();
 };
 
@@ -342,6 +348,7 @@ base::result<void> mbedtls_backend::open(const material& from) {
     if (given_.library.highest)
         mbedtls_ssl_conf_max_version(c, MBEDTLS_SSL_MAJOR_VERSION_3, number_of(*given_.library.highest));
     choose_ciphers();
+    choose_groups();
     if (given_.library.noisy) {
         mbedtls_debug_set_threshold(debug_threshold);
         mbedtls_ssl_conf_dbg(c, debug, this);
@@ -423,6 +430,17 @@ void mbedtls_backend::choose_ciphers() {
     }
     ciphers_.push_back(0);
     mbedtls_ssl_conf_ciphersuites(configuration_->get(), ciphers_.data());
+}
+
+// The same for what keys are agreed on with. OpenSSL draws the line there too, but for old versions.
+void mbedtls_backend::choose_groups() {
+    for (const mbedtls_ecp_curve_info* at = mbedtls_ecp_curve_list(); at->grp_id != MBEDTLS_ECP_DP_NONE; ++at)
+        if (at->bit_size >= smallest_group)
+            groups_.push_back(at->grp_id);
+    groups_.push_back(MBEDTLS_ECP_DP_NONE);
+    mbedtls_ssl_conf_curves(configuration_->get(), groups_.data());
+    if (!is_server() && given_.library.lowest >= version::tls1_2)
+        mbedtls_ssl_conf_dhm_min_bitlen(configuration_->get(), smallest_prime);
 }
 
 base::result<void> mbedtls_backend::set_resumption() {
