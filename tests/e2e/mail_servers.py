@@ -71,6 +71,49 @@ class Postfix:
         return self.box.read()
 
 
+class Dovecot:
+    """Its authentication service alone, at the socket `path`, for those who may log in: name and password."""
+
+    def __init__(self, bench, accounts, mechanisms):
+        harness.need_root('a Dovecot of our own')
+        need('dovecot')
+        folder = bench.folder('dovecot')
+        self.path = folder / 'run/asked'
+        self.log = folder / 'log'
+        bench.log_files.append(self.log)
+        users = bench.file('dovecot/users', ''.join(f'{name}:{{PLAIN}}{password}\n' for name, password in accounts.items()))
+        config = bench.file('dovecot/dovecot.conf', f'''
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {self.log}
+import_environment = EMAILRELAY_TEST
+protocols =
+ssl = no
+auth_mechanisms = {' '.join(mechanisms)}
+disable_plaintext_auth = no
+passdb {{
+  driver = passwd-file
+  args = {users}
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home=/nonexistent
+}}
+service auth {{
+  unix_listener {self.path} {{
+    mode = 0666
+  }}
+}}
+''')
+        self.process = bench.start([find('dovecot'), '-F', '-c', config], name='dovecot')
+
+        def listening():
+            if not self.process.running():
+                harness.fail(f'dovecot ended: {self.process.output}')
+            return self.path.exists()
+        harness.until(listening, 'dovecot listening')
+
+
 class Exim:
     """The Debian program, unpacked by scripts/install-deps since it cannot be installed beside Postfix."""
 

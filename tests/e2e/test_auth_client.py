@@ -1,10 +1,11 @@
-"""We log in to others: scripted servers for each row, Postfix with Cyrus SASL, and a relay of our own."""
+"""We log in to others: scripted servers for each row, Postfix with Cyrus SASL and with Dovecot, and a relay of our own."""
 import base64
 import os
 import pwd
 
 import harness
 import mail_servers
+from certificates import Authority
 from harness import equal, find, match, need, until
 
 body = b'Subject: a test\r\n\r\nHello.\r\n'
@@ -126,8 +127,15 @@ def test_xoauth2(t):
     match(spool.one('bad').field('Reason'), r'mechanism \[xoauth2\] and oauth secret for \[alice\] from line 1')
 
 
-def cyrus_postfix(t):
-    """Postfix with the library's own list of accounts: alice is the only one."""
+def asking_postfix(t, **more):
+    """Postfix that takes mail from those alone who have logged in."""
+    return mail_servers.Postfix(t, more={'smtpd_sasl_auth_enable': 'yes', 'smtpd_sasl_security_options': 'noanonymous',
+                                         'mynetworks': '192.0.2.1/32',
+                                         'smtpd_relay_restrictions': 'permit_sasl_authenticated, reject', **more})
+
+
+def cyrus_postfix(t, **more):
+    """With the library's own list of accounts: alice is the only one."""
     harness.need_root('a Postfix of our own')
     need('postfix', 'saslpasswd2')
     if not os.path.exists('/etc/sasldb2'):
@@ -138,18 +146,21 @@ def cyrus_postfix(t):
     os.chown(database, owner.pw_uid, owner.pw_gid)
     harness.private_mounts()
     harness.mount_over(database, '/etc/sasldb2')
-    return mail_servers.Postfix(t, more={'smtpd_sasl_auth_enable': 'yes', 'smtpd_sasl_path': 'smtpd',
-                                         'smtpd_sasl_local_domain': 'postfix.example.net', 'smtpd_sasl_security_options': 'noanonymous',
-                                         'mynetworks': '192.0.2.1/32',
-                                         'smtpd_relay_restrictions': 'permit_sasl_authenticated, reject'})
+    return asking_postfix(t, smtpd_sasl_path='smtpd', smtpd_sasl_local_domain='postfix.example.net', **more)
 
 
-@harness.limit(180)
-def test_postfix_with_cyrus(t):
-    """Postfix takes mail from those who log in only; each mechanism of Cyrus SASL in turn."""
-    postfix = cyrus_postfix(t)
+def dovecot_postfix(t, **more):
+    dovecot = mail_servers.Dovecot(t, {'alice': secret}, common)
+    return asking_postfix(t, smtpd_sasl_type='dovecot', smtpd_sasl_path=dovecot.path, **more)
+
+
+common = ('plain', 'login', 'cram-md5', 'scram-sha-256')
+
+
+def check_postfix(t, postfix):
+    """Each mechanism in turn, in clear."""
     auth = t.file('auth', file)
-    for count, mechanism in enumerate(('plain', 'login', 'cram-md5', 'scram-sha-256'), 1):
+    for count, mechanism in enumerate(common, 1):
         with t.row(mechanism):
             spool = t.spool(mechanism)
             spool.add('emailrelay.1.1.1')
@@ -165,19 +176,91 @@ def test_postfix_with_cyrus(t):
         match(spool.one('bad').field('Reason'), '^authentication failed using mechanism ')
 
 
-@harness.limit(120)
-def test_postfix_logs_in_to_us(t):
-    need('postfix')
-    relay = t.relay(server_auth=t.file('auth', 'server plain alice wonder+20land\n'))
+@harness.limit(180)
+def test_postfix_with_cyrus(t):
+    check_postfix(t, cyrus_postfix(t))
+
+
+@harness.limit(180)
+def test_postfix_with_dovecot(t):
+    check_postfix(t, dovecot_postfix(t))
+
+
+def check_postfix_over_tls(t, make):
+    """Postfix offers logging in under TLS alone. Each mechanism with each library."""
+    authority = Authority(t)
+    certificate = authority.issue('postfix.example.net', san='DNS:postfix.example.net')
+    postfix = make(t, smtpd_tls_chain_files=certificate, smtpd_tls_security_level='may', smtpd_tls_auth_only='yes')
+    auth = t.file('auth', file)
+    count = 0
+    for library in ('openssl', 'mbedtls'):
+        for mechanism in common:
+            count += 1
+            with t.row(f'{library} {mechanism}'):
+                spool = t.spool(f'{library}-{mechanism}')
+                spool.add('emailrelay.1.1.1')
+                said = t.forward(postfix.address, '--client-tls', '--client-tls-required', client_auth=auth, client_auth_config='m:' + mechanism,
+                                 client_tls_verify=authority.certificate, client_tls_verify_name='postfix.example.net',
+                                 tls_config=library, spool=spool)
+                match(said, rf'successful authentication with remote server over tls using mechanism \[{mechanism}\]')
+                no_secret(said)
+                spool.check_empty()
+                until(lambda: len(postfix.mail()) == count, 'delivered')
+    with t.row('in clear'):
+        spool = t.spool('clear')
+        spool.add('emailrelay.1.1.1')
+        t.forward(postfix.address, client_auth=auth, spool=spool, status=1)
+        equal(spool.one('bad').field('Reason'), 'authentication is not supported by the remote smtp server')
+
+
+@harness.limit(240)
+def test_postfix_with_cyrus_over_tls(t):
+    check_postfix_over_tls(t, cyrus_postfix)
+
+
+@harness.limit(240)
+def test_postfix_with_dovecot_over_tls(t):
+    check_postfix_over_tls(t, dovecot_postfix)
+
+
+def comes_in_by_postfix(t, relay, **more):
     passwords = t.file('sasl_passwd', f'[127.0.0.1]:{relay.port} alice:{secret}\n')
     postfix = mail_servers.Postfix(t, relayhost=relay.port, more={'smtp_sasl_auth_enable': 'yes', 'smtp_sasl_security_options': 'noanonymous',
-                                                                  'smtp_sasl_password_maps': f'texthash:{passwords}'})
+                                                                  'smtp_sasl_password_maps': f'texthash:{passwords}', **more})
     with harness.Wire.tcp('127.0.0.1', postfix.port) as wire:
         wire.expect('220 .*')
         wire.ask('EHLO x', 250)
         equal(wire.submit(body)[0], 250)
     relay.spool.wait_count(1)
-    equal(relay.spool.one().field('Authentication'), 'alice')
+    message = relay.spool.one()
+    equal(message.field('Authentication'), 'alice')
+    for name in relay.spool.names():
+        (relay.spool.path / name).unlink()
+    return message
+
+
+@harness.limit(120)
+def test_postfix_logs_in_to_us(t):
+    need('postfix')
+    comes_in_by_postfix(t, t.relay(server_auth=t.file('auth', 'server plain alice wonder+20land\n')))
+
+
+@harness.limit(240)
+def test_postfix_logs_in_to_us_over_tls(t):
+    """It wants a good certificate, and logs in under TLS alone."""
+    need('postfix')
+    authority = Authority(t)
+    certificate = authority.issue('127.0.0.1', san='IP:127.0.0.1,DNS:relay.example.net')
+    for library in ('openssl', 'mbedtls'):
+        relay = t.relay('--server-tls', '--server-tls-required', f'--server-tls-certificate={certificate}', tls_config=library,
+                        server_auth=t.file('auth', 'server plain alice wonder+20land\n'), name=library, spool=t.spool(library),
+                        server_auth_config='m:;a:' + ','.join(common))
+        for mechanism in common:
+            with t.row(f'{library} {mechanism}'):
+                comes_in_by_postfix(t, relay, smtp_tls_security_level='secure', smtp_tls_CAfile=authority.certificate,
+                                    smtp_tls_secure_cert_match='relay.example.net', smtp_sasl_mechanism_filter=mechanism,
+                                    smtp_sasl_security_options='noanonymous', smtp_sasl_tls_security_options='noanonymous')
+                relay.wait_log(rf'successful authentication of remote client using mechanism \[{mechanism}\]')
 
 
 @harness.limit(120)
