@@ -2,14 +2,24 @@
 import subprocess
 import zlib
 
+import harness
 from harness import find
 
 
 class Authority:
-    def __init__(self, bench, name='ca'):
+    """`under`: another authority, which vouches for this one; then the certificates made here have it behind them."""
+
+    def __init__(self, bench, name='ca', under=None):
         self.folder = bench.folder(f'certificates-{name}')
         self.certificate = self.folder / 'ca.pem'
         self.key = self.folder / 'ca.key'
+        self.chain = ''
+        if under:
+            made = under.issue(f'Test {name}', extensions='basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign\n')
+            self.key.write_text(made.with_suffix('.key').read_text())
+            self.certificate.write_text(made.with_suffix('.certificate').read_text())
+            self.chain = self.certificate.read_text()
+            return
         self._run('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', self.key,
                   '-out', self.certificate, '-subj', f'/CN=Test {name}', '-days', '2')
 
@@ -19,23 +29,31 @@ class Authority:
         assert done.returncode == 0, done.stdout.decode()
         return done.stdout.decode()
 
-    def issue(self, name, san=None, expired=False, rsa=False):
-        """One file with key and certificate. `.key` and `.certificate` beside it hold one each."""
-        base = self.folder / f'{name}{"-expired" if expired else ""}'
-        key, request, certificate, extensions = (base.with_suffix(s) for s in ('.key', '.csr', '.certificate', '.ext'))
+    def issue(self, name, san=None, expired=False, early=False, rsa=False, extensions=None):
+        """One file with key and certificate. `.key` and `.certificate` beside it hold one each. `early`: not valid yet."""
+        base = name.replace(' ', '-') + ('-expired' if expired else '') + ('-early' if early else '')
+        key, request, certificate, extra, both = (self.folder / (base + s) for s in ('.key', '.csr', '.certificate', '.ext', '.pem'))
         kind = ['rsa:2048'] if rsa else ['ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
         self._run('req', '-newkey', *kind, '-nodes', '-keyout', key, '-out', request, '-subj', f'/CN={name}')
-        extensions.write_text('basicConstraints=CA:FALSE\n' + (f'subjectAltName={san}\n' if san else ''))
-        # One day before now to one day after, or in the past as a whole.
+        extra.write_text((extensions or 'basicConstraints=CA:FALSE\n') + (f'subjectAltName={san}\n' if san else ''))
         (self.folder / 'index').write_text('')
-        (self.folder / 'serial').write_text('%08x' % (zlib.crc32(bytes(base)) | 0x10000000))
+        (self.folder / 'serial').write_text('%08x' % (zlib.crc32(bytes(both)) | 0x10000000))
         config = self.folder / 'config'
         config.write_text(f'[ca]\ndefault_ca=d\n[d]\ndatabase={self.folder}/index\nserial={self.folder}/serial\n'
                           f'new_certs_dir={self.folder}\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n')
-        dates = ['-startdate', '20200101000000Z', '-enddate', '20210101000000Z' if expired else '20490101000000Z']
+        dates = ['-startdate', '20480101000000Z' if early else '20200101000000Z',
+                 '-enddate', '20210101000000Z' if expired else '20490101000000Z']
         self._run('ca', '-batch', '-notext', '-config', config, '-cert', self.certificate, '-keyfile', self.key, '-in', request,
-                  '-out', certificate, '-extfile', extensions, *dates)
-        both = base.with_suffix('.pem')
+                  '-out', certificate, '-extfile', extra, *dates)
+        both.write_text(key.read_text() + certificate.read_text() + self.chain)
+        both.chmod(0o600)
+        return both
+
+    def self_signed(self, name, san=None):
+        """As issue(), but nobody vouches for it."""
+        key, certificate, both = (self.folder / f'{name}-self-signed{s}' for s in ('.key', '.certificate', '.pem'))
+        self._run('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', certificate,
+                  '-subj', f'/CN={name}', '-days', '2', *(['-addext', f'subjectAltName={san}'] if san else []))
         both.write_text(key.read_text() + certificate.read_text())
         both.chmod(0o600)
         return both
@@ -47,3 +65,9 @@ class Authority:
         name = self._run('x509', '-in', self.certificate, '-noout', '-hash').strip()
         (folder / f'{name}.0').write_text(self.certificate.read_text())
         return folder
+
+    def becomes_the_system(self):
+        """From here on, for this test, the system believes this authority alone."""
+        (self.hashed() / 'ca-certificates.crt').write_text(self.certificate.read_text())
+        harness.private_mounts()
+        harness.mount_over(self.hashed(), '/etc/ssl/certs')
