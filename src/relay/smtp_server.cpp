@@ -33,7 +33,10 @@ public:
           log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
           engine_(server.settings_.protocol, {peer_.peer().address, peer_.peer().unix_domain}, log_) {}
 
-    ~smtp_session() override { discard(); }
+    ~smtp_session() override {
+        discard();
+        give_buffer_back();
+    }
 
     net::awaitable<void> run() {
         server_.services_.watch.count(counter::smtp_sessions);

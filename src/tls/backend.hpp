@@ -4,6 +4,7 @@
 
 #include "base/log.hpp"
 #include "base/result.hpp"
+#include "base/secret_text.hpp"
 #include "tls/context.hpp"
 #include "tls/engine.hpp"
 
@@ -15,9 +16,9 @@ namespace tls {
 
 // The files' content, in PEM.
 struct material {
-    std::string key;          // empty: none
-    std::string certificates; // the key's certificate is the one that fits it, wherever it stands
-    std::string authorities;  // of --...-tls-verify=<file>
+    base::secret_text key;          // empty: none
+    base::secret_text certificates; // the key's is the one that fits it; the key may be in here too
+    std::string authorities;        // of --...-tls-verify=<file>
 };
 
 enum class peer_check {

@@ -32,13 +32,13 @@ const std::string& certificate_file(const settings& s) {
 base::result<material> read_files(const settings& given, const base::logger& log) {
     material out;
     if (!given.certificate_files.empty()) {
-        auto key = os::read_file(key_file(given));
+        auto key = os::read_secret_file(key_file(given));
         if (key.has_error()) {
             log.warning("cannot open ssl key file: {}", base::printable(key_file(given)));
             return file_error("open", key.error().code.message(), key_file(given));
         }
         out.key = std::move(*key);
-        auto certificates = os::read_file(certificate_file(given));
+        auto certificates = os::read_secret_file(certificate_file(given));
         if (certificates.has_error()) {
             log.warning("cannot open ssl certificate file: {}", base::printable(certificate_file(given)));
             return file_error("open", certificates.error().code.message(), certificate_file(given));

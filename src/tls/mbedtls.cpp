@@ -72,9 +72,15 @@ std::string reason_of(int error) {
     return text.data();
 }
 
-// The library's PEM functions want the NUL counted.
-const unsigned char* octets(const std::string& text) {
-    return reinterpret_cast<const unsigned char*>(text.c_str());
+const unsigned char* octets(std::string_view text) {
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+// The library's PEM functions want a NUL at the end, and want it counted.
+base::secret_text with_nul(std::string_view pem) {
+    base::secret_text text(pem);
+    text.append(1, '\0');
+    return text;
 }
 
 std::string_view text_of(const mbedtls_asn1_buf& value) {
@@ -369,14 +375,13 @@ base::result<void> mbedtls_backend::open(const material& from) {
 base::result<void> mbedtls_backend::use_certificate(const material& from) {
     const std::string& key_file = given_.certificate_files.front();
     const std::string& certificate_file = given_.certificate_files.back();
-    if (const int error =
-            mbedtls_pk_parse_key(key_->get(), octets(from.key), from.key.size() + 1, nullptr, 0);
+    const base::secret_text key = with_nul(from.key.view());
+    if (const int error = mbedtls_pk_parse_key(key_->get(), octets(key.view()), key.size(), nullptr, 0);
         error != 0)
         return file_error("mbedtls_pk_parse_key", reason_of(error), key_file);
     certificates all;
-    if (const int error =
-            mbedtls_x509_crt_parse(all.get(), octets(from.certificates), from.certificates.size() + 1);
-        error != 0)
+    const base::secret_text chain = with_nul(from.certificates.view());
+    if (const int error = mbedtls_x509_crt_parse(all.get(), octets(chain.view()), chain.size()); error != 0)
         return file_error("mbedtls_x509_crt_parse",
                           error < 0 ? reason_of(error) : "not all certificates are good", certificate_file);
     const mbedtls_x509_crt* own = all.get();

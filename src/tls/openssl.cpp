@@ -36,7 +36,7 @@ std::string take_reason() {
     return text;
 }
 
-bio_ptr reader_of(const std::string& text) {
+bio_ptr reader_of(std::string_view text) {
     return bio_ptr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
@@ -44,7 +44,7 @@ int no_passphrase(char*, int, int, void*) {
     return 0; // else the library would ask on the terminal
 }
 
-std::vector<certificate_ptr> read_certificates(const std::string& pem) {
+std::vector<certificate_ptr> read_certificates(std::string_view pem) {
     std::vector<certificate_ptr> out;
     const bio_ptr from = reader_of(pem);
     while (X509* one = PEM_read_bio_X509(from.get(), nullptr, no_passphrase, nullptr))
@@ -348,7 +348,8 @@ base::result<void> openssl_backend::open(const material& from) {
 void openssl_backend::set_options() {
     SSL_CTX* c = context_.get();
     SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    // Received plain text, which may be a password, does not stay behind in the library's buffers.
+    SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT);
     if (given_.library.all_workarounds)
         SSL_CTX_set_options(c, SSL_OP_ALL);
     if (given_.library.server_preference)
@@ -371,11 +372,11 @@ base::result<void> openssl_backend::use_certificate(const material& from) {
     SSL_CTX* c = context_.get();
     const std::string& key_file = given_.certificate_files.front();
     const std::string& certificate_file = given_.certificate_files.back();
-    const bio_ptr key_text = reader_of(from.key);
+    const bio_ptr key_text = reader_of(from.key.view());
     const key_ptr key(PEM_read_bio_PrivateKey(key_text.get(), nullptr, no_passphrase, nullptr));
     if (!key || SSL_CTX_use_PrivateKey(c, key.get()) != 1)
         return file_error("SSL_CTX_use_PrivateKey_file", take_reason(), key_file);
-    const auto certificates = read_certificates(from.certificates);
+    const auto certificates = read_certificates(from.certificates.view());
     if (certificates.empty())
         return file_error("SSL_CTX_use_certificate_chain_file", "no certificate", certificate_file);
     const auto own = std::find_if(certificates.begin(), certificates.end(), [&](const certificate_ptr& one) {

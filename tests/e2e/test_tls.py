@@ -1,5 +1,6 @@
 """TLS on both sides, against openssl, curl, swaks, msmtp, Python, Postfix and the relay itself, with both libraries."""
 import os
+import pwd
 import smtplib
 import socket
 import ssl
@@ -297,6 +298,40 @@ def test_certificate_replaced_while_running(t):
         harness.until(lambda: who() == 0 and 'tls: changed files are not used: tls error: ' in relay.output, 'a warning')
         file.write_text(second.issue('localhost', san='DNS:localhost').read_text())
         harness.until(lambda: who() == 1, 'the new certificate')
+        relay.terminate()
+
+
+def test_keys_that_only_root_can_read(t):
+    """Read at the start, and again after the change, when the process has long become somebody else."""
+    harness.need_root('files of root')
+    first, second = Authority(t), Authority(t, 'second')
+    keys = t.folder('private', mode=0o700)
+    for library in libraries:
+        one = first.issue('localhost', san='DNS:localhost')
+        two = second.issue('localhost', san='DNS:localhost')
+        key, certificate = keys / f'{library}.key', keys / f'{library}.certificate'
+
+        def install(made):
+            for file, ending in ((key, '.key'), (certificate, '.certificate')):
+                fresh = file.with_suffix('.new')
+                fresh.write_text(made.with_suffix(ending).read_text())
+                fresh.chmod(0o600)
+                os.rename(fresh, file)
+        install(one)
+        relay = server(t, first, library=library, certificate=f'{key},{certificate}', name=library, user='daemon')
+        start_tls(relay, context(first)).quit()
+        install(two)
+
+        def changed():
+            try:
+                start_tls(relay, context(second)).quit()
+                return True
+            except ssl.SSLError:
+                return False
+        harness.until(changed, 'the new certificate')
+        with open(f'/proc/{relay.pid}/status') as status:
+            effective = [line.split()[2] for line in status if line.startswith('Uid:')]
+        equal(effective, [str(pwd.getpwnam('daemon').pw_uid)])
         relay.terminate()
 
 
