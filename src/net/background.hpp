@@ -28,15 +28,10 @@ public:
     template <class Job>
     awaitable<std::invoke_result_t<Job&>> run(Job job) {
         using value = std::invoke_result_t<Job&>;
-        auto start = [this](auto handler, Job work) {
-            auto waiting = hold<value>(std::move(handler));
-            auto kept = std::make_shared<Job>(std::move(work));
-            bool posted = pool_.post([waiting, kept] { waiting->resume((*kept)()); });
-            if (!posted) // the pool has stopped: the coroutine stays suspended until it is destroyed
-                gate_.leave();
-        };
-        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(value)>(
-            std::move(start), token_, std::move(job));
+        if constexpr (std::is_void_v<value>)
+            return run_for_nothing(std::move(job));
+        else
+            return run_for<value>(std::move(job));
     }
 
     // Waits until nothing is under way: afterwards event loops may be destroyed.
@@ -73,6 +68,29 @@ protected:
     boost::asio::use_awaitable_t<> token_;
 
 private:
+    template <class Value, class Job>
+    awaitable<Value> run_for(Job job) {
+        auto start = [this](auto handler, Job work) {
+            auto waiting = hold<Value>(std::move(handler));
+            auto kept = std::make_shared<Job>(std::move(work));
+            bool posted = pool_.post([waiting, kept] { waiting->resume((*kept)()); });
+            if (!posted) // the pool has stopped: the coroutine stays suspended until it is destroyed
+                gate_.leave();
+        };
+        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(Value)>(
+            std::move(start), token_, std::move(job));
+    }
+
+    template <class Job>
+    awaitable<void> run_for_nothing(Job job) {
+        struct nothing {};
+        auto whole = [job = std::move(job)]() mutable {
+            job();
+            return nothing();
+        };
+        co_await run_for<nothing>(std::move(whole));
+    }
+
     os::worker_pool& pool_;
     os::gate gate_;
 };

@@ -179,7 +179,6 @@ net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::strin
             std::span<const std::string> soon(&ids[i], std::min(announced_at_once, ids.size() - i));
             auto announce = [this, soon] {
                 store_.announce(soon);
-                return true;
             };
             co_await work_.run(announce);
         }

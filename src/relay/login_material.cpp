@@ -14,11 +14,7 @@ std::string fresh_text() {
 }
 
 net::awaitable<void> compute(blocking& work, std::function<void()> job) {
-    auto todo = [job = std::move(job)] {
-        job();
-        return true;
-    };
-    co_await work.run(std::move(todo));
+    co_await work.run(std::move(job));
 }
 
 } // namespace relay

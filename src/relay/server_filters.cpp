@@ -45,7 +45,6 @@ net::awaitable<server_filters::verdict> server_filters::run(spool::new_message m
 net::awaitable<void> server_filters::remove() {
     auto gone = [this] {
         staged_.reset();
-        return true;
     };
     co_await work_.run(gone);
 }

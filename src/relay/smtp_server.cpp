@@ -310,7 +310,6 @@ private:
             co_return;
         auto write = [m = &*message_] {
             m->write();
-            return true;
         };
         co_await server_.services_.work.run(write);
     }
