@@ -19,27 +19,24 @@ def need_module(name, package):
         raise Skip(f'{package} is not installed')
 
 
-class LineServer:
-    """Answers each line by `answer(line, number)`: bytes or text (sent as they are), None for silence, an exception type to
-    close. `lines` holds (connection, line). With `greedy` it takes all that comes and answers once, at `until_bytes`."""
+class Server:
+    """Listens on a port of its own, or on a socket in the file system, and serves each connection on a thread of its own by
+    serve(connection, number). `address` is for the relay's options, `name` as the log has it."""
 
-    def __init__(self, bench, answer, unix=None, close_after=False):
-        self.answer, self.close_after = answer, close_after
-        self.lines, self.connections, self.ended = [], 0, 0
+    def __init__(self, bench, unix=None):
+        self.connections, self.ended = 0, 0
         self.changed = threading.Condition()
         if unix:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(os.fspath(unix))
             os.chmod(unix, 0o777)
-            self.address = os.fspath(unix)
-            self.name = self.address
+            self.address = self.name = os.fspath(unix)
         else:
             self.listener = socket.socket()
             self.listener.bind(('127.0.0.1', 0))
             port = self.listener.getsockname()[1]
-            self.address = f'127.0.0.1:{port}'
-            self.name = f'127.0.0.1/{port}/ip'
-        self.listener.listen(64)
+            self.address, self.name = f'127.0.0.1:{port}', f'127.0.0.1/{port}/ip'
+        self.listener.listen(1024)
         threading.Thread(target=self._accept, daemon=True).start()
         bench.on_end(self.close)
 
@@ -51,7 +48,7 @@ class LineServer:
     def wait_ended(self, count, seconds=patience):
         with self.changed:
             if not self.changed.wait_for(lambda: self.ended >= count, seconds):
-                fail(f'line server: {self.ended} connections of {count} ended')
+                fail(f'{self.name}: {self.ended} connections of {count} ended')
 
     def _accept(self):
         while True:
@@ -65,19 +62,8 @@ class LineServer:
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
     def _serve(self, connection, number):
-        with contextlib.suppress(OSError), connection, connection.makefile('rb') as lines:
-            for raw in lines:
-                line = raw.decode('utf-8', 'surrogateescape').rstrip('\n')
-                with self.changed:
-                    self.lines.append((number, line))
-                    answer = self.answer(line, len(self.lines))
-                    self.changed.notify_all()
-                if answer is EOFError:
-                    break
-                if answer is not None:
-                    connection.sendall(answer if isinstance(answer, bytes) else answer.encode())
-                if self.close_after:
-                    break
+        with contextlib.suppress(OSError), connection:
+            self.serve(connection, number)
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         with self.changed:
@@ -85,39 +71,40 @@ class LineServer:
             self.changed.notify_all()
 
 
-class Spamd:
+class LineServer(Server):
+    """Answers each line by `answer(line, number)`: bytes or text (sent as they are), None for silence, EOFError to close; it may
+    take its time. `lines` holds (connection, line)."""
+
+    def __init__(self, bench, answer, unix=None, close_after=False):
+        self.answer, self.close_after, self.lines = answer, close_after, []
+        super().__init__(bench, unix)
+
+    def serve(self, connection, number):
+        with connection.makefile('rb') as lines:
+            for raw in lines:
+                line = raw.decode('utf-8', 'surrogateescape').rstrip('\n')
+                with self.changed:
+                    self.lines.append((number, line))
+                    count = len(self.lines)
+                    self.changed.notify_all()
+                answer = self.answer(line, count)
+                if answer is EOFError:
+                    return
+                if answer is not None:
+                    connection.sendall(answer if isinstance(answer, bytes) else answer.encode())
+                if self.close_after:
+                    return
+
+
+class Spamd(Server):
     """A scripted spamd: `answer(content)` gives the whole response as bytes, or None for silence, EOFError to close."""
 
     def __init__(self, bench, answer, unix=None):
         self.answer, self.requests = answer, []
-        if unix:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(os.fspath(unix))
-            os.chmod(unix, 0o777)
-            self.address = os.fspath(unix)
-        else:
-            self.listener = socket.socket()
-            self.listener.bind(('127.0.0.1', 0))
-            self.address = f'127.0.0.1:{self.listener.getsockname()[1]}'
-        self.listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
-        bench.on_end(self.close)
+        super().__init__(bench, unix)
 
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with contextlib.suppress(OSError), connection, connection.makefile('rb') as received:
+    def serve(self, connection, number):
+        with connection.makefile('rb') as received:
             head = b''
             while not head.endswith(b'\r\n\r\n'):
                 line = received.readline()
