@@ -27,12 +27,12 @@ std::string upper(std::string_view text) {
 }
 
 // The relay's own is not shown, as other mail servers do it.
-std::size_t hidden_fields(const job& now, const header_section& header) {
-    if (now.what != kind::server || !now.session || header.count() == 0)
+std::size_t hidden_fields(const job& now, const mail::header_section& header) {
+    if (now.what != kind::server || !now.session || header.fields().empty())
         return 0;
-    const header_field first = header.field(0);
-    bool ours = base::iequals(first.name, "Received") &&
-                first.value.find("by " + now.session->domain) != first.value.npos;
+    const mail::header_field& first = header.fields().front();
+    bool ours =
+        first.is("Received") && first.body().find("by " + now.session->domain) != std::string_view::npos;
     return ours ? 1 : 0;
 }
 
@@ -85,7 +85,7 @@ macros macros_of(const job& now, const mail::envelope& envelope, const milter_me
     return out;
 }
 
-milter_message describe(const job& now, const mail::envelope& envelope, const header_section& header,
+milter_message describe(const job& now, const mail::envelope& envelope, const mail::header_section& header,
                         std::size_t hidden, std::uint64_t size) {
     milter_message m;
     describe_client(now, envelope, m);
@@ -97,8 +97,8 @@ milter_message describe(const job& now, const mail::envelope& envelope, const he
         m.sender_parameters.emplace_back("SMTPUTF8");
     m.recipients = envelope.to_local;
     m.recipients.insert(m.recipients.end(), envelope.to_remote.begin(), envelope.to_remote.end());
-    for (std::size_t i = hidden; i < header.count(); ++i)
-        m.headers.push_back(header.field(i));
+    for (std::size_t i = hidden; i < header.fields().size(); ++i)
+        m.headers.push_back(field_for_milter(header.fields()[i]));
     m.all_macros = macros_of(now, envelope, m);
     return m;
 }
@@ -132,7 +132,7 @@ struct milter::message {
     message_files files;
     mail::parsed_envelope envelope;
     os::file content;
-    header_section header;
+    mail::message_header header;
     std::size_t hidden = 0;
     std::uint64_t at = 0; // next octet of the body that the milter gets
     milter_message description;
@@ -183,12 +183,12 @@ base::result<void> milter::load(const job& now, message& into) {
     if (n.has_error())
         return n.error();
     beginning.resize(*n);
-    into.header = header_section::read(beginning);
-    if (into.header.size() == longest_header)
+    into.header = mail::read_header(beginning);
+    if (into.header.size == longest_header)
         return base::error{{}, "header too long for a milter"};
-    into.hidden = hidden_fields(now, into.header);
-    into.at = into.header.size();
-    into.description = describe(now, into.envelope.value, into.header, into.hidden, status->size);
+    into.hidden = hidden_fields(now, into.header.section);
+    into.at = into.header.size;
+    into.description = describe(now, into.envelope.value, into.header.section, into.hidden, status->size);
     return {};
 }
 
@@ -303,8 +303,8 @@ base::result<void> milter::edit_content(message& about, const milter_outcome& sa
     bool header_changes = std::any_of(said.edits.begin(), said.edits.end(), changes_header);
     if (!header_changes && !said.body_replaced)
         return {};
-    std::uint64_t body = about.header.size();
-    apply(said.edits, about.hidden, about.header);
+    std::uint64_t body = about.header.size;
+    apply(said.edits, about.hidden, about.header.section);
     temporary_file written(about.files, ".milter");
     if (auto made = written.make(); made.has_error())
         return made;

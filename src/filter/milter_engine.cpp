@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 namespace filter {
 
@@ -279,7 +280,7 @@ milter_todo milter_engine::advance() {
                 state_ = state::end_of_headers;
                 break;
             }
-            const header_field& field = message_.headers[at_++];
+            const milter_field& field = message_.headers[at_++];
             std::string_view value = field.value;
             if ((protocol_ & leading_space) == 0)
                 value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
@@ -463,7 +464,7 @@ bool milter_engine::note_edit(const packet& reply) {
         return false;
     std::vector<std::string>& s = *strings;
     const auto header = [&](kind what, std::uint32_t right) {
-        if (!allowed(right) || s.size() != 2 || !is_field_name(s[0]))
+        if (!allowed(right) || s.size() != 2 || !mail::is_field_name(s[0]))
             return false;
         outcome_.edits.push_back({what, index, std::move(s[0]), with_space(std::move(s[1]))});
         return true;
@@ -498,38 +499,39 @@ bool milter_engine::note_edit(const packet& reply) {
 namespace {
 
 // The `wanted`th field of that name, from 1, behind the hidden ones; count() if there are not so many.
-std::size_t find_field(const header_section& in, std::size_t hidden, std::string_view name,
+std::size_t find_field(const mail::header_section& in, std::size_t hidden, std::string_view name,
                        std::uint32_t wanted) {
     std::uint32_t seen = 0;
-    for (std::size_t i = hidden; i < in.count(); ++i)
-        if (base::iequals(in.field(i).name, name) && ++seen == wanted)
+    for (std::size_t i = hidden; i < in.fields().size(); ++i)
+        if (in.fields()[i].is(name) && ++seen == wanted)
             return i;
-    return in.count();
+    return in.fields().size();
 }
 
 } // namespace
 
-void apply(const std::vector<milter_edit>& edits, std::size_t hidden, header_section& to) {
+void apply(const std::vector<milter_edit>& edits, std::size_t hidden, mail::header_section& to) {
     using kind = milter_edit::kind;
     for (const milter_edit& edit : edits) {
-        const header_field field{edit.name, edit.value};
+        std::string field = field_in_message({edit.name, edit.value});
+        const std::size_t count = to.fields().size();
         if (edit.what == kind::add_header) {
-            to.insert(to.count(), field);
+            to.insert(count, std::move(field));
         } else if (edit.what == kind::insert_header) {
             // A server without a field of its own begins to count behind where that would be.
             std::size_t at = hidden != 0 || edit.index == 0 ? edit.index : edit.index - 1;
             if (at < hidden)
                 ++hidden;
-            to.insert(at, field);
+            to.insert(at, std::move(field));
         } else if (edit.what == kind::change_header) {
             std::size_t at = find_field(to, hidden, edit.name, std::max<std::uint32_t>(edit.index, 1));
-            if (at == to.count()) {
+            if (at == count) {
                 if (!edit.value.empty())
-                    to.insert(at, field);
+                    to.insert(at, std::move(field));
             } else if (edit.value.empty()) {
                 to.remove(at);
             } else {
-                to.replace(at, field);
+                to.replace(at, std::move(field));
             }
         }
     }

@@ -7,7 +7,7 @@
 //     feed(octets from the milter); next() says what to do; take_output() is what to send.
 #pragma once
 
-#include "filter/header_section.hpp"
+#include "filter/milter_header.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +33,7 @@ struct milter_message {
     std::string sender;
     std::vector<std::string> sender_parameters; // "SIZE=100"
     std::vector<std::string> recipients;
-    std::vector<header_field> headers;
+    std::vector<milter_field> headers;
     macros all_macros; // what is known of session and message, in any order
 };
 
@@ -154,6 +154,6 @@ private:
 // Applies those that are about header fields. The first `hidden` fields of the section were not shown to the
 // milter: they do not count for changes. They do for insertions, as with other mail servers, where the field
 // of the server itself is there too.
-void apply(const std::vector<milter_edit>& edits, std::size_t hidden, header_section& to);
+void apply(const std::vector<milter_edit>& edits, std::size_t hidden, mail::header_section& to);
 
 } // namespace filter

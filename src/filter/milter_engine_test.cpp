@@ -362,7 +362,7 @@ TEST(milter_engine, zeros_in_what_it_is_told_end_the_text) {
 // Header changes
 
 std::string changed(std::vector<milter_edit> edits, std::size_t hidden = 1) {
-    auto section = header_section::read("Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n");
+    mail::header_section section("Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n");
     apply(edits, hidden, section);
     return section.text();
 }
@@ -370,24 +370,23 @@ std::string changed(std::vector<milter_edit> edits, std::size_t hidden = 1) {
 TEST(milter_edits, of_the_header) {
     using kind = milter_edit::kind;
     EXPECT_EQ(changed({{kind::add_header, 0, "N", " n"}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nN: n\r\n\r\n");
+              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nN: n\r\n");
     EXPECT_EQ(changed({{kind::insert_header, 0, "N", " n"}}),
-              "N: n\r\nReceived: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n");
+              "N: n\r\nReceived: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n");
     EXPECT_EQ(changed({{kind::insert_header, 1, "N", " n"}, {kind::insert_header, 1, "M", " m"}}),
-              "Received: x\r\nM: m\r\nN: n\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n");
+              "Received: x\r\nM: m\r\nN: n\r\nSubject: a\r\nX: 1\r\nx: 2\r\n");
     EXPECT_EQ(changed({{kind::insert_header, 1, "N", " n"}}, 0),
-              "N: n\r\nReceived: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n");
+              "N: n\r\nReceived: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n");
     EXPECT_EQ(changed({{kind::insert_header, 99, "N", " n"}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nN: n\r\n\r\n");
+              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nN: n\r\n");
     EXPECT_EQ(changed({{kind::change_header, 2, "X", " two"}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nX: two\r\n\r\n");
-    EXPECT_EQ(changed({{kind::change_header, 1, "x", ""}}), "Received: x\r\nSubject: a\r\nx: 2\r\n\r\n");
+              "Received: x\r\nSubject: a\r\nX: 1\r\nX: two\r\n");
+    EXPECT_EQ(changed({{kind::change_header, 1, "x", ""}}), "Received: x\r\nSubject: a\r\nx: 2\r\n");
     EXPECT_EQ(changed({{kind::change_header, 3, "X", " new"}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nX: new\r\n\r\n");
-    EXPECT_EQ(changed({{kind::change_header, 3, "X", ""}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n");
+              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\nX: new\r\n");
+    EXPECT_EQ(changed({{kind::change_header, 3, "X", ""}}), "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n");
     EXPECT_EQ(changed({{kind::change_header, 1, "Received", ""}}),
-              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n\r\n")
+              "Received: x\r\nSubject: a\r\nX: 1\r\nx: 2\r\n")
         << "hidden from the milter";
 }
 

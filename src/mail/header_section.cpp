@@ -14,8 +14,12 @@ std::string_view field_name(std::string_view line) noexcept {
     std::string_view name = line.substr(0, colon);
     while (!name.empty() && (name.back() == ' ' || name.back() == '\t'))
         name.remove_suffix(1);
-    const bool good = std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c != '\x7f'; });
-    return good ? name : std::string_view();
+    return is_field_name(name) ? name : std::string_view();
+}
+
+bool is_field_name(std::string_view name) noexcept {
+    return !name.empty() &&
+           std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~' && c != ':'; });
 }
 
 std::string_view header_field::name() const noexcept {
@@ -66,8 +70,19 @@ void header_section::remove(std::initializer_list<std::string_view> names) {
     });
 }
 
-void header_section::put_in_front(std::string line) {
-    fields_.insert(fields_.begin(), header_field{.text = std::move(line)});
+void header_section::remove(std::size_t at) {
+    fields_.erase(fields_.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+void header_section::insert(std::size_t at, std::string field) {
+    if (!fields_.empty() && !fields_.back().text.ends_with('\n'))
+        fields_.back().text += "\r\n";
+    const auto place = static_cast<std::ptrdiff_t>(std::min(at, fields_.size()));
+    fields_.insert(fields_.begin() + place, header_field{.text = std::move(field)});
+}
+
+void header_section::replace(std::size_t at, std::string field) {
+    fields_[at].text = std::move(field);
 }
 
 void header_section::replace(std::string_view name, std::string line) {
@@ -86,6 +101,32 @@ std::string header_section::text() const {
     for (const header_field& f : fields_)
         all += f.text;
     return all;
+}
+
+std::string message_header::text() const {
+    return section.text() + (separator.empty() ? "\r\n" : separator);
+}
+
+message_header read_header(std::string_view message) {
+    message_header out;
+    std::size_t fields = 0; // octets of them
+    while (out.size < message.size()) {
+        const std::string_view rest = message.substr(out.size);
+        const std::size_t end = rest.find('\n');
+        const std::string_view line = rest.substr(0, end == rest.npos ? end : end + 1);
+        const bool is_empty = line == "\n" || line == "\r\n";
+        const bool continues = fields != 0 && (line.front() == ' ' || line.front() == '\t');
+        if (!is_empty && !continues && field_name(line).empty())
+            break;
+        out.size += line.size();
+        if (is_empty) {
+            out.separator = line;
+            break;
+        }
+        fields = out.size;
+    }
+    out.section = header_section(message.substr(0, fields));
+    return out;
 }
 
 } // namespace mail

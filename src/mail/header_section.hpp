@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mail {
@@ -24,6 +25,9 @@ struct header_field {
 // are allowed (RFC 5322 section 4.5) and no part of the name.
 std::string_view field_name(std::string_view line) noexcept;
 
+// Printable, no blank, no colon (RFC 5322 section 2.2).
+bool is_field_name(std::string_view name) noexcept;
+
 class header_section {
 public:
     header_section() = default;
@@ -35,7 +39,11 @@ public:
     std::vector<const header_field*> all(std::string_view name) const;
 
     void remove(std::initializer_list<std::string_view> names);
-    void put_in_front(std::string line); // with its line end
+    void remove(std::size_t at);
+    // With their line ends. A place behind the last one is that.
+    void insert(std::size_t at, std::string field);
+    void replace(std::size_t at, std::string field);
+    void put_in_front(std::string field) { insert(0, std::move(field)); }
     // One line takes the place of the first field of that name, the others go.
     void replace(std::string_view name, std::string line);
 
@@ -44,5 +52,17 @@ public:
 private:
     std::vector<header_field> fields_;
 };
+
+// The header at the beginning of a message; what is not changed is written back octet by octet as it was.
+struct message_header {
+    header_section section{};
+    std::string separator{}; // the empty line; empty if there is none
+    std::size_t size = 0;    // octets that it took from the message, with the empty line
+
+    std::string text() const; // with an empty line in any case
+};
+
+// Up to and with the first empty line, or the end; a line that is no header field is the first of the body.
+message_header read_header(std::string_view message);
 
 } // namespace mail

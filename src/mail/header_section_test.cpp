@@ -45,4 +45,39 @@ TEST(header_section, the_rest_stays_as_it_is) {
     EXPECT_EQ(h.all("bcc").size(), 1U);
 }
 
+TEST(header_section, changes_by_place) {
+    header_section h("A: 1\r\nB: 2\r\nC: 3");
+    h.insert(0, "X: first\r\n");
+    h.insert(99, "Y: last\r\n");
+    h.replace(2, "B:two\r\n");
+    h.remove(1);
+    EXPECT_EQ(h.text(), "X: first\r\nB:two\r\nC: 3\r\nY: last\r\n");
+}
+
+TEST(header_section, at_the_beginning_of_a_message) {
+    struct row {
+        std::string message;
+        std::size_t size, fields;
+        std::string text;
+    };
+    for (const row& r :
+         {row{"", 0, 0, "\r\n"}, row{"A: b", 4, 1, "A: b\r\n"}, row{"A: b\r\n", 6, 1, "A: b\r\n\r\n"},
+          row{"\r\nbody", 2, 0, "\r\n"}, row{"A: b\n\nbody", 6, 1, "A: b\n\n"},
+          row{"A: b\r\n c\r\nD: e\r\n\r\nF: g\r\n", 18, 2, "A: b\r\n c\r\nD: e\r\n\r\n"},
+          row{"A: b\r\nno field\r\n", 6, 1, "A: b\r\n\r\n"}, row{" folded nothing\r\n", 0, 0, "\r\n"},
+          row{": no name\r\n", 0, 0, "\r\n"}, row{"A b: c\r\n", 0, 0, "\r\n"}}) {
+        auto header = mail::read_header(r.message);
+        EXPECT_EQ(header.size, r.size) << r.message;
+        EXPECT_EQ(header.section.fields().size(), r.fields) << r.message;
+        EXPECT_EQ(header.text(), r.text) << r.message;
+    }
+}
+
+TEST(header_section, names_of_fields) {
+    for (const char* good : {"A", "X-Y", "1", "a!#$"})
+        EXPECT_TRUE(mail::is_field_name(good)) << good;
+    for (const char* bad : {"", "A:", "A B", "A\n", "\x7f", "\xe4"})
+        EXPECT_FALSE(mail::is_field_name(bad)) << bad;
+}
+
 } // namespace
