@@ -232,12 +232,14 @@ void build_limits(const option_values& given, instance& one) {
 
 } // namespace
 
-instance build_instance(const named_values& from, const surroundings& around) {
+instance build_instance(const named_values& from, const surroundings& around, bool daemon) {
     const option_values& given = from.given;
     instance one;
     one.name = from.name;
     one.spool_dir =
         given.has("spool-dir") ? absolute_path(given.value("spool-dir"), around) : around.default_spool_dir;
+    const bool as_it_is = !daemon && given.has("spool-dir") && !given.value("spool-dir").starts_with("@app");
+    one.spool_dir_for_programs = as_it_is ? given.value("spool-dir") : one.spool_dir;
     build_server(given, one);
     build_client(given, one);
     build_server_switches(given, one);

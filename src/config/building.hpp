@@ -17,7 +17,8 @@ namespace config {
 std::string absolute_path(std::string_view path, const surroundings& around);
 
 process build_process(const option_values& first_instance, const surroundings& around);
-instance build_instance(const named_values& one, const surroundings& around);
+// `daemon`: the process is going to leave its start directory.
+instance build_instance(const named_values& one, const surroundings& around, bool daemon = true);
 
 // In the order of spec/command-line.md section 4, instance by instance.
 std::vector<std::string> find_warnings(const std::vector<named_values>& instances,

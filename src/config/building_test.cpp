@@ -98,6 +98,15 @@ TEST(building, paths) {
     EXPECT_EQ(instance_of({"-s", "@app/spool"}).spool_dir, "/opt/app/spool");
 }
 
+TEST(building, the_spool_directory_that_programs_are_told) {
+    EXPECT_EQ(instance_of({"-s", "spool"}).spool_dir_for_programs, "/home/u/spool");
+    EXPECT_EQ(instance_of({"-s", "spool", "--no-daemon"}).spool_dir_for_programs, "spool");
+    EXPECT_EQ(instance_of({"-s", "spool", "--no-daemon"}).spool_dir, "/home/u/spool");
+    EXPECT_EQ(instance_of({"-s", "../spool/", "--as-client=host:25"}).spool_dir_for_programs, "../spool/");
+    EXPECT_EQ(instance_of({"-s", "@app/spool", "--no-daemon"}).spool_dir_for_programs, "/opt/app/spool");
+    EXPECT_EQ(instance_of({"-s", "/spool", "--no-daemon"}).spool_dir_for_programs, "/spool");
+}
+
 TEST(building, server_values) {
     const instance one = instance_of({"-r", "-D", "mail.example", "-M", "1000", "--idle-timeout=0", "-I",
                                       "smtp=127.0.0.1,pop=::1", "--interface=admin=/run/a,fd#3"});

@@ -65,6 +65,8 @@ struct interface_item {
 struct instance {
     std::string name;      // prefix, empty for the nameless one
     std::string spool_dir; // absolute
+    // The same as filter programs are told it: relative if it was given so and the process stays where it is.
+    std::string spool_dir_for_programs;
     // listening
     bool serve_smtp = true;
     std::string port = "25"; // as written; checked when the listener is made

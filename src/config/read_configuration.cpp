@@ -105,7 +105,7 @@ outcome read_configuration(const std::vector<std::string>& words, const surround
 
     configuration result{.whole = build_process(first, around), .instances = {}, .warnings = {}};
     for (const named_values& one : parts.instances)
-        result.instances.push_back(build_instance(one, around));
+        result.instances.push_back(build_instance(one, around, result.whole.daemon));
     result.warnings = find_warnings(parts.instances, around);
     return result;
 }

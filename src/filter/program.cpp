@@ -11,16 +11,24 @@ namespace {
 
 constexpr std::size_t octets_examined = 1024;
 
+std::string base_name(const std::string& path) {
+    return path.substr(path.rfind('/') + 1);
+}
+
 } // namespace
 
-program::program(std::string path, const services& with)
-    : path_(std::move(path)), name_(path_.substr(path_.rfind('/') + 1)), timeout_(with.timeout),
-      process_(with.on, with.work) {}
+program::program(std::string path, std::string directory, const services& with)
+    : path_(std::move(path)), directory_(std::move(directory)), name_(base_name(path_)),
+      timeout_(with.timeout), process_(with.on, with.work) {
+    if (!directory_.ends_with('/'))
+        directory_ += '/';
+}
 
 net::awaitable<result> program::run(const job& now) {
     now.log.verbose("{} [{}]: [{}]: running {}", prefix_of(now.what), base::printable(name_), now.id,
                     base::printable(path_));
-    std::vector<std::string> arguments{now.content_path, now.envelope_path};
+    std::vector<std::string> arguments{directory_ + base_name(now.content_path),
+                                       directory_ + base_name(now.envelope_path)};
     net::program_end end = co_await process_.run(path_, std::move(arguments), octets_examined,
                                                  net::deadline_after(timeout_), now.log);
     co_return judge(now, end);

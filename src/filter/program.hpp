@@ -10,7 +10,8 @@ namespace filter {
 
 class program final : public filter {
 public:
-    program(std::string path, const services& with);
+    // `directory`: the spool directory as the program is told it.
+    program(std::string path, std::string directory, const services& with);
     const std::string& name() const noexcept override { return name_; }
     net::awaitable<result> run(const job& now) override;
     void interrupt() override { process_.interrupt(); }
@@ -19,7 +20,8 @@ private:
     result judge(const job& now, const net::program_end& end) const;
 
     std::string path_;
-    std::string name_; // its base name
+    std::string directory_; // with a slash at its end
+    std::string name_;      // its base name
     std::chrono::seconds timeout_;
     net::program_run process_;
 };

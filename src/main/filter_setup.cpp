@@ -13,6 +13,7 @@
 #include "filter/split.hpp"
 #include "mail/next_hop.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -23,8 +24,8 @@ filter::maker maker_of(const config::filter_specification& one, const config::in
     using enum config::filter_specification::kind;
     switch (one.what) {
     case program:
-        return [path = one.value](const filter::services& with) {
-            return std::make_unique<filter::program>(path, with);
+        return [path = one.value, directory = relay.spool_dir_for_programs](const filter::services& with) {
+            return std::make_unique<filter::program>(path, directory, with);
         };
     case exit:
         return [code = one.number](const filter::services&) {
@@ -77,6 +78,28 @@ filter::maker maker_of(const config::filter_specification& one, const config::in
 }
 
 } // namespace
+
+// Filters run one after the other, but a connection of `net:` is kept. Those that only work on files are few
+// at a time, as disk threads are.
+std::size_t descriptors_of(const std::vector<config::filter_specification>& chain) {
+    using enum config::filter_specification::kind;
+    constexpr std::size_t output_and_end = 2, connection_and_two_files = 3;
+    std::size_t kept = 0, at_a_time = 0;
+    for (const config::filter_specification& one : chain) {
+        if (one.what == network)
+            ++kept;
+        else if (one.what == program)
+            at_a_time = std::max(at_a_time, output_and_end);
+        else if (one.what == spamd || one.what == spamd_edit || one.what == milter)
+            at_a_time = std::max(at_a_time, connection_and_two_files);
+    }
+    return kept + at_a_time;
+}
+
+std::size_t descriptors_of(const config::verifier_specification& one) {
+    using enum config::verifier_specification::kind;
+    return one.what == program ? 2 : one.what == network ? 1 : 0;
+}
 
 net::target target_of(const std::string& address) {
     const mail::next_hop to = mail::parse_next_hop(address).value();

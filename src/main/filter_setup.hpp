@@ -6,12 +6,17 @@
 #include "net/connector.hpp"
 #include "relay/filter_settings.hpp"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
 // `log`: for parameters that cannot be used.
 relay::filter_settings filter_settings_of(const std::vector<config::filter_specification>& chain,
                                           const config::instance& one, const base::logger& log);
+
+// Descriptors that one session's filters, or its verifier, may hold at a time.
+std::size_t descriptors_of(const std::vector<config::filter_specification>& chain);
+std::size_t descriptors_of(const config::verifier_specification& one);
 
 // A server that helps, from a checked configuration.
 net::target target_of(const std::string& address);

@@ -37,10 +37,22 @@ base::result<std::uint16_t> port_number(const std::string& text, std::uint16_t n
     return static_cast<std::uint16_t>(*number);
 }
 
-// A session may need a second descriptor for its content file; some are for the rest of the process.
-std::size_t sessions_that_descriptors_allow() {
+// What a session's filters, verifier and next hop may need besides its socket.
+std::size_t descriptors_for_helpers(const config::instance& config) {
+    constexpr std::size_t socket_content_and_lock = 3;
+    std::size_t count = descriptors_of(config.filters);
+    if (config.verifier)
+        count += descriptors_of(*config.verifier);
+    if (config.immediate)
+        count += socket_content_and_lock + descriptors_of(config.client_filters);
+    return count;
+}
+
+// One session in three may be writing a content file; some descriptors are for the rest of the process.
+std::size_t sessions_that_descriptors_allow(std::size_t each_for_helpers) {
     std::size_t limit = os::descriptor_limit();
-    return std::max<std::size_t>(limit > 200 ? (limit - 100) / 4 * 3 : limit / 2, 1);
+    std::size_t free = limit > 200 ? limit - 100 : limit / 2;
+    return std::max<std::size_t>(free * 3 / (4 + 3 * each_for_helpers), 1);
 }
 
 // --domain, else the canonical name of the host, else "<host>.localnet" (spec/process-and-logging.md section
@@ -187,16 +199,16 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
     s.data_rate = config_.limits.data_rate;
-    s.door = door_settings();
+    s.door = door_settings(descriptors_for_helpers(config_));
     return s;
 }
 
-relay::reception_settings relay_instance::door_settings() const {
+relay::reception_settings relay_instance::door_settings(std::size_t each_for_helpers) const {
     relay::reception_settings s;
     s.remote_clients = config_.remote_clients;
     s.max_sessions = config_.limits.sessions;
     if (s.max_sessions != 0)
-        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow());
+        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow(each_for_helpers));
     s.max_sessions_per_address = config_.limits.sessions_per_address;
     return s;
 }

@@ -1,7 +1,5 @@
 #include "net/program.hpp"
 
-#include "os/child_process.hpp"
-
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -21,6 +19,14 @@ namespace {
 
 constexpr std::size_t most_output = 64 * 1024; // design.md section 7
 constexpr std::chrono::seconds grace{3};       // between SIGTERM and SIGKILL
+constexpr std::chrono::milliseconds while_short{100};
+
+// Of something that comes back when others have ended.
+bool is_shortage(const base::error_code& code) {
+    namespace errc = boost::system::errc;
+    return code == errc::too_many_files_open || code == errc::too_many_files_open_in_system ||
+           code == errc::resource_unavailable_try_again || code == errc::not_enough_memory;
+}
 
 } // namespace
 
@@ -66,17 +72,32 @@ awaitable<void> program_run::see_off(worker& on, std::shared_ptr<state> going) {
     going->child.reap();
 }
 
+// A program that cannot be had for want of descriptors or processes is waited for.
+awaitable<base::result<os::child_process>>
+program_run::start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline) {
+    auto begin = [&path, &arguments] {
+        return os::child_process::start(path, arguments);
+    };
+    auto started = co_await work_.run(begin);
+    while (started.has_error() && is_shortage(started.error().code) && !interrupted_ &&
+           std::chrono::steady_clock::now() < deadline) {
+        if (!wake_)
+            wake_.emplace(worker_);
+        co_await wake_->wait(std::chrono::steady_clock::now() + while_short);
+        started = co_await work_.run(begin);
+    }
+    co_return started;
+}
+
 awaitable<program_end> program_run::run(std::string path, std::vector<std::string> arguments,
                                         std::size_t kept, time_point deadline, base::logger log) {
     using how = program_end::how;
     program_end end;
     interrupted_ = false;
-    auto start = [&path, &arguments] {
-        return os::child_process::start(path, arguments);
-    };
-    auto started = co_await work_.run(start);
+    auto started = co_await start(path, arguments, deadline);
     if (started.has_error()) {
-        end.what = how::not_started;
+        bool in_turn = is_shortage(started.error().code);
+        end.what = !in_turn ? how::not_started : interrupted_ ? how::interrupted : how::timed_out;
         end.error = started.error();
         co_return end;
     }
@@ -115,6 +136,8 @@ awaitable<program_end> program_run::run(std::string path, std::vector<std::strin
 
 void program_run::interrupt() {
     interrupted_ = true;
+    if (wake_)
+        wake_->notify();
     if (!running_)
         return;
     running_->stopped = true;

@@ -3,16 +3,19 @@
 //
 // The end is the end of its output *and* its exit: a grandchild that keeps the output open delays it. At the
 // time limit, on interrupt() and when it prints too much its whole process group gets SIGTERM, and a little
-// later, if anything of it is left, SIGKILL; nobody waits for that.
+// later, if anything of it is left, SIGKILL; nobody waits for that. While there are too few descriptors or
+// processes for one more it waits its turn, within the same limit.
 #pragma once
 
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "net/background.hpp"
 #include "net/worker.hpp"
+#include "os/child_process.hpp"
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +26,7 @@ struct program_end {
     how what = how::exited;
     unsigned code = 0;   // exited: exit code, or 128+n after signal n
     std::string output;  // exited: the beginning of what it has printed
-    base::error error{}; // not_started
+    base::error error{}; // not_started, or never started in time
 };
 
 class program_run {
@@ -39,11 +42,14 @@ public:
 
 private:
     struct state;
+    awaitable<base::result<os::child_process>>
+    start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline);
     static awaitable<void> see_off(worker& on, std::shared_ptr<state> going);
 
     worker& worker_;
     background& work_;
     std::shared_ptr<state> running_;
+    std::optional<event> wake_; // made for the first wait
     bool interrupted_ = false;
 };
 

@@ -3,11 +3,12 @@
 import os
 import re
 import signal
-import socket
+import statistics
 import time
 
 import harness
-from harness import equal, fail, match
+from harness import equal, fail, find, limit, match, need
+from helper_servers import LineServer
 
 body = b'Subject: hello\r\n\r\ntext\r\n.dot\r\n'
 processed = (250, ['message processed'])
@@ -191,6 +192,27 @@ def test_what_it_gets(t):
     equal(int(lines[9]), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+def test_a_relative_spool_directory(t):
+    """Programs are told paths as the directory was given; servers, which may be elsewhere, absolute ones."""
+    program = script(t, f'printf "%s\\n" "$@" >{t.dir}/seen; test -f "$1" && test -f "$2"')
+    server = LineServer(t, lambda line, n: 'ok\n')
+    for given, told in (('spool', 'spool'), ('./spool/', './spool'), ('../{top}/spool', '../{top}/spool')):
+        with t.row(given):
+            spool = t.spool()
+            given, told = (x.format(top=t.dir.name) for x in (given, told))
+            relay = t.relay(f'--filter={program},net:{server.address}', spool=spool, spool_dir=given)
+            equal(submit(relay), processed)
+            message = spool.one()
+            equal((t.dir / 'seen').read_text().splitlines(), [f'{told}/{message.content_path.name}', f'{told}/{message.envelope_path.name}.new'])
+            heard = server.lines[-1][1]
+            equal((heard[0], os.path.realpath(heard)), ('/', str(message.content_path)))
+            relay.terminate()
+            hop = t.next_hop()
+            t.run([t.program, f'--as-client={hop.address}', f'--spool-dir={given}', f'--client-filter={program}', *(['--user=root'] if harness.is_root() else [])])
+            equal((t.dir / 'seen').read_text().splitlines(), [f'{told}/{message.content_path.name}', f'{told}/{message.envelope_path.name}.busy'])
+            equal(len(hop.messages), 1)
+
+
 def test_edits_are_what_is_stored(t):
     """Content and envelope, edited in place and replaced; the stored message has them byte for byte."""
     rows = {'in place': 'printf "more\\r\\n" >>"$1"\nperl -pi -e "s/you\\@/they\\@/" "$2"',
@@ -334,6 +356,64 @@ def test_many_at_once(t):
 
 
 test_many_at_once.limit = 120
+
+
+def fifty_at_once(t, relay):
+    """smtp-source with 50 sessions of one message each, through a filter that takes a second: together they take far less than one
+    after the other, and a session without content is answered as ever."""
+    need('smtp-source')
+    with relay.greeted() as idle:
+        began = time.monotonic()
+        source = t.start([find('smtp-source'), '-s', '50', '-m', '50', '-l', '4096', '-f', 'me@example.com', '-t', 'you@example.net',
+                          f'127.0.0.1:{relay.port}'], name='smtp-source')
+        waits = []
+        while source.running():
+            asked = time.monotonic()
+            idle.ask('NOOP', 250)
+            waits.append(time.monotonic() - asked)
+            time.sleep(0.02)
+        took = time.monotonic() - began
+    equal((source.wait(), source.output), (0, ''))
+    relay.spool.wait_count(50)
+    if not 1 <= took < 25:
+        fail(f'{took:.1f} s for 50 messages')
+    if len(waits) < 10 or statistics.median(waits) > 0.25:
+        fail(f'{len(waits)} answers to NOOP, the median after {statistics.median(waits):.3f} s')
+
+
+@limit(180)
+def test_fifty_at_once(t):
+    fifty_at_once(t, filtered(t, script(t, 'exec sleep 1'), max_idle_commands=0))
+
+
+@limit(180)
+def test_fifty_at_once_on_one_thread(t):
+    fifty_at_once(t, filtered(t, script(t, 'exec sleep 1'), threads=1, max_idle_commands=0))
+
+
+@limit(180)
+def test_descriptors_are_kept_for_filters(t):
+    """As many clients are let in as can be served with a filter each: of 150 at once some are told to come again, all others get their 250."""
+    relay = filtered(t, script(t, f'touch {t.folder("gate", 0o777)}/$$; while [ ! -e {t.dir}/go ]; do sleep 0.2; done'), verbose=None,
+                     prefix=[find('prlimit'), '--nofile=400:400'])
+    wires, turned_away = [], 0
+    for _ in range(150):
+        wire = relay.connect()
+        if wire.line() == '421 too many connections':
+            turned_away += 1
+        else:
+            wires.append(wire)
+    if len(wires) < 50 or turned_away < 20:
+        fail(f'{len(wires)} let in, {turned_away} turned away')
+    for wire in wires:
+        wire.send('EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n')
+        equal([wire.reply()[0] for _ in range(4)], [250, 250, 250, 354])
+        wire.send(b'x\r\n.\r\n')
+    harness.until(lambda: len(os.listdir(t.dir / 'gate')) == len(wires), 'a filter for each')
+    t.file('go', '')
+    for wire in wires:
+        equal(wire.reply(), processed)
+    relay.spool.wait_count(len(wires))
 
 
 def test_idle_time_runs_on(t):

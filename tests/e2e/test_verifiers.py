@@ -103,6 +103,22 @@ def test_timeout(t):
         harness.until(lambda: not running(pid), 'program gone')
 
 
+def test_waits_its_turn(t):
+    """A program that cannot be started for want of processes is started when there are some: nobody is refused for that."""
+    shortage = ['-e', 'trace=clone', '-e', 'inject=clone:error=EAGAIN:when=1..2', '-o', t.dir / 'trace']
+    relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), prefix=[harness.find('strace'), '-D', '-f', *shortage])
+    with relay.greeted() as wire:
+        wire.ask('MAIL FROM:<s@x>', 250)
+        wire.exact('RCPT TO:<a@b>', '250 recipient <a@b> OK')
+    match((t.dir / 'trace').read_text(), r'clone\(.*EAGAIN.*INJECTED')
+    relay.terminate()
+    relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), filter_timeout=1,
+                    prefix=[harness.find('strace'), '-D', '-f', *shortage[:3], 'inject=clone:error=EAGAIN', *shortage[4:]])
+    with relay.greeted() as wire:
+        wire.ask('MAIL FROM:<s@x>', 250)
+        wire.exact('RCPT TO:<a@b>', '450 timeout')
+
+
 def test_pipelined(t):
     relay = t.relay(address_verifier=script(t, 'case $1 in bad*) echo no; exit 2;; esac; echo; echo "$1"; exit 1'))
     with relay.greeted() as wire:
