@@ -46,20 +46,16 @@ chain::chain(const makers& made_from, const services& with) {
 net::awaitable<result> chain::run(const job& now) {
     result sum;
     bool special = false;
-    std::vector<std::string> next_best;
     interrupted_ = false;
     for (auto& each : filters_) {
         running_ = each.get();
         sum = co_await running_->run(now);
         running_ = nullptr;
         special = special || sum.special;
-        if (!sum.next_best.empty())
-            next_best = std::move(sum.next_best);
         if (interrupted_ || sum.what != result::outcome::ok)
             break;
     }
     sum.special = special;
-    sum.next_best = std::move(next_best);
     if (interrupted_)
         sum = result::fail("error", "interrupted");
     bool failed = sum.what == result::outcome::fail;

@@ -61,9 +61,6 @@ struct result {
     int code = 0;         // fail: of the reply, 400 to 599; 0 if the filter gives none
     std::string response; // fail: for the client. Raw text from outside; its reader escapes it
     std::string reason;   // fail: for log and envelope. Raw too
-    // ok: other addresses, if that which the filter has put into ForwardToAddress does not connect; best
-    // first.
-    std::vector<std::string> next_best{};
 
     static result ok(bool special = false) { return {outcome::ok, special, 0, {}, {}}; }
     static result abandon(bool special = false) { return {outcome::abandon, special, 0, {}, {}}; }

@@ -43,20 +43,17 @@ net::awaitable<result> mx::run(const job& now) {
     if (found.what == outcome::found && found.addresses.front() != unspecified)
         for (const std::string& literal : found.addresses)
             addresses.push_back(address_and_port(literal, to->port));
-    std::string best = addresses.empty() ? std::string() : addresses.front();
     now.log.verbose("{} [{}]: [{}]: setting forward-to-address [{}]{}", prefix_of(now.what), name_, now.id,
-                    best, found.why.empty() ? "" : " (" + found.why + ")");
-    auto set = co_await set_address(now, std::move(best));
+                    addresses.empty() ? "" : addresses.front(),
+                    found.why.empty() ? "" : " (" + found.why + ")");
+    auto set = co_await set_addresses(now, std::move(addresses));
     if (set.has_error())
         co_return result::fail("failed", set.error().message());
     if (found.what == outcome::none)
         co_return result::fail("failed", "failed");
     if (found.what == outcome::not_for_now)
         co_return now.what == kind::server ? result::fail("failed", found.why) : result::abandon();
-    result done = result::ok();
-    if (addresses.size() > 1)
-        done.next_best.assign(addresses.begin() + 1, addresses.end());
-    co_return done;
+    co_return result::ok();
 }
 
 net::awaitable<net::mail_exchangers> mx::search(std::string domain) {
@@ -70,16 +67,23 @@ net::awaitable<net::mail_exchangers> mx::search(std::string domain) {
     co_return co_await search.find(std::move(domain));
 }
 
-net::awaitable<base::result<void>> mx::set_address(const job& now, std::string address) {
+net::awaitable<base::result<void>> mx::set_addresses(const job& now, std::vector<std::string> addresses) {
     message_files files(store_, now);
+    std::string best;
+    if (!addresses.empty()) {
+        best = addresses.front();
+        addresses.erase(addresses.begin());
+    }
     auto write = [&]() -> base::result<void> {
         auto envelope = files.read_envelope();
         if (envelope.has_error())
             return envelope.error();
-        if (envelope->value.forward_to_address == address)
+        mail::envelope& text = envelope->value;
+        if (text.forward_to_address == best && text.next_best == addresses)
             return {};
-        envelope->value.forward_to_address = address;
-        return files.write_envelope(envelope->value, envelope->extra);
+        text.forward_to_address = best;
+        text.next_best = addresses;
+        return files.write_envelope(text, envelope->extra);
     };
     co_return co_await work_.run(write);
 }

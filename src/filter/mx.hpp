@@ -1,8 +1,8 @@
 // `mx:`: finds the address for the domain that ForwardTo names, and puts it into ForwardToAddress
 // (spec/filters-and-verifiers.md section 6).
 //
-// An envelope has room for one address: the next best ones are in the result, for the forwarder. When the DNS
-// gives no answer the message is left for later.
+// ForwardToAddress has room for one: the next best ones are in the envelope too, for whoever forwards the
+// message, now or later. When the DNS gives no answer the message is left for later.
 #pragma once
 
 #include "filter/filter.hpp"
@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace filter {
 
@@ -25,7 +26,7 @@ public:
 
 private:
     net::awaitable<net::mail_exchangers> search(std::string domain);
-    net::awaitable<base::result<void>> set_address(const job& now, std::string address);
+    net::awaitable<base::result<void>> set_addresses(const job& now, std::vector<std::string> addresses);
 
     net::worker& worker_;
     net::background& work_;

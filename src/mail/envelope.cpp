@@ -25,6 +25,8 @@ constexpr std::string_view prefix = "X-MailRelay-";
 constexpr std::string_view to_local_prefix = "X-MailRelay-To-Local: ";
 constexpr std::string_view to_remote_prefix = "X-MailRelay-To-Remote: ";
 constexpr std::string_view end_prefix = "X-MailRelay-End";
+constexpr std::string_view next_best_prefix = "X-MailRelay-ForwardToNextBest:";
+constexpr std::size_t most_next_best = 50;
 constexpr std::string_view format_prefix = "#2821.";
 constexpr std::string_view newest_format = "#2821.8";
 
@@ -257,8 +259,20 @@ private:
             // a whole envelope. Of that the true end line is left over.
             if (mixed && lines_.line().starts_with(end_prefix))
                 return fail("more than one end line");
-            parsed_.extra.emplace_back(trim_right(lines_.line()));
+            if (lines_.line().starts_with(next_best_prefix))
+                read_next_best(lines_.line().substr(next_best_prefix.size()));
+            else
+                parsed_.extra.emplace_back(trim_right(lines_.line()));
         }
+    }
+
+    void read_next_best(std::string_view value) {
+        std::vector<std::string> addresses = base::split(one_line(value), ' ');
+        std::erase(addresses, "");
+        if (addresses.empty() || addresses.front() != parsed_.value.forward_to_address)
+            return;
+        addresses.resize(std::min(addresses.size(), most_next_best + 1));
+        parsed_.value.next_best.assign(addresses.begin() + 1, addresses.end());
     }
 
     line_reader lines_;
@@ -289,6 +303,12 @@ std::string format_envelope(const envelope& e) {
     put(out, "ClientAccountSelector", one_line(e.client_account_selector));
     put(out, "Utf8MailboxNames", e.utf8_mailboxes ? "1" : "0");
     put(out, "End", "1");
+    if (!e.next_best.empty()) {
+        std::string addresses = e.forward_to_address;
+        for (const std::string& address : e.next_best)
+            addresses.append(1, ' ').append(address);
+        put(out, "ForwardToNextBest", one_line(addresses));
+    }
     return out;
 }
 

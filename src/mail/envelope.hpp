@@ -27,6 +27,9 @@ struct envelope {
     std::string mail_from_auth_out; // xtext, normalised
     std::string forward_to;         // decoded
     std::string forward_to_address;
+    // Addresses to be tried, best first, if that one does not connect: a line of ours behind End, which names
+    // that one too, and counts for nothing once somebody has put another one there.
+    std::vector<std::string> next_best;
     std::string client_account_selector;
     bool utf8_mailboxes = false;
 

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -623,6 +624,29 @@ TEST(envelope_extra, free_lines) {
                        "\r\n anything \t\r\nlf only\nX-MailRelay-End: 1\r\n\xff\0\r\n"s;
     EXPECT_EQ(parsed(text).extra, (lines{"X-MailRelay-Reason: go away", "X-MailRelay-ReasonCode: 530", "",
                                          " anything", "lf only", "X-MailRelay-End: 1", "\xff\0"s}));
+}
+
+// What `mx:` leaves for a forwarder.
+TEST(envelope_extra, next_best_addresses) {
+    mail::envelope e;
+    e.forward_to_address = "192.0.2.1:25";
+    e.next_best = {"192.0.2.2:25", "::1.25"};
+    std::string text = mail::format_envelope(e);
+    EXPECT_THAT(text, testing::EndsWith("X-MailRelay-End: 1\r\n"
+                                        "X-MailRelay-ForwardToNextBest: 192.0.2.1:25 192.0.2.2:25 ::1.25\r\n"));
+    EXPECT_EQ(parsed(text).value, e);
+    EXPECT_EQ(parsed(text).extra, lines{});
+    EXPECT_EQ(mail::rewrite_envelope(parsed(text).value, {"note"}), text + "note\r\n");
+
+    std::string elsewhere = text;
+    elsewhere.replace(elsewhere.find("Address: 192.0.2.1"), 18, "Address: 192.0.2.9");
+    EXPECT_EQ(parsed(elsewhere).value.next_best, lines{}) << "they belong to another address";
+    EXPECT_EQ(parsed(elsewhere).extra, lines{});
+
+    e.next_best.assign(1000, "192.0.2.2:25");
+    EXPECT_LE(parsed(mail::format_envelope(e)).value.next_best.size(), 50U);
+    e.next_best = {"a\r\nX-MailRelay-Reason: b"};
+    EXPECT_EQ(parsed(mail::format_envelope(e)).extra, lines{});
 }
 
 TEST(envelope_reason, code) {

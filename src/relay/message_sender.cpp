@@ -86,7 +86,7 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
                 co_return outcome{outcome::kind::out_of_reach};
             }
             if (ready.has_value())
-                ready = co_await connect(*wanted, message.message.id(), state.next_best);
+                ready = co_await connect(*wanted, message.message.id(), message.message.envelope().next_best);
             if (ready.has_error())
                 co_return co_await not_connected(std::move(message), wanted, ready.error());
         }
@@ -147,7 +147,6 @@ net::awaitable<void> message_sender::screen(filter::kind what, outgoing_message&
         filters_.emplace(filter_settings_, store_, work_, worker_, log_);
     outgoing_filters::verdict verdict = co_await filters_->run(what, message);
     state.last = verdict.last;
-    state.next_best = std::move(verdict.next_best);
     using kind = outgoing_filters::verdict::kind;
     if (interrupted_)
         verdict.what = kind::abandon;

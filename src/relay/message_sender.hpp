@@ -74,10 +74,9 @@ private:
     void tell(const std::string& id, const outcome& how) const;
     // What filters say of a message, until it is ready to be sent.
     struct screening {
-        bool due = false;                     // the client filter has still to run
-        std::vector<std::string> next_best{}; // addresses to be tried after that of the envelope
-        bool screened = false;                // it has run
-        std::optional<outcome> over;          // the message is not sent
+        bool due = false;            // the client filter has still to run
+        bool screened = false;       // it has run
+        std::optional<outcome> over; // the message is not sent
         bool last = false;
     };
 

@@ -48,7 +48,6 @@ outgoing_filters::verdict outgoing_filters::judge(filter::kind what, const filte
     judged.last = found.special && what == filter::kind::client;
     switch (found.what) {
     case filter::result::outcome::ok:
-        judged.next_best = found.next_best;
         break;
     case filter::result::outcome::abandon:
         judged.what = verdict::kind::abandon;

@@ -28,10 +28,9 @@ public:
             fail,    // with `done`
         };
         kind what = kind::send;
-        bool last = false;                  // the run ends with this message; never by a routing filter
-        smtp::message_done done;            // what is to be recorded
-        std::string response;               // for a submitter who waits
-        std::vector<std::string> next_best; // addresses to be tried after ForwardToAddress
+        bool last = false;       // the run ends with this message; never by a routing filter
+        smtp::message_done done; // what is to be recorded
+        std::string response;    // for a submitter who waits
     };
     net::awaitable<verdict> run(filter::kind what, outgoing_message& message);
 

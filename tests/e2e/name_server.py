@@ -143,3 +143,21 @@ def dnsmasq(bench, *options, port=5354):
     if not process.running():
         fail(f'dnsmasq ended: {process.output}')
     return f'127.0.0.1:{port}'
+
+
+def nsd(bench, zone, broken=(), port=5355):
+    """NSD with one zone of this text, an authoritative server; for `broken` domains it has no data and says SERVFAIL."""
+    folder = bench.folder('nsd', 0o777)
+    (folder / 'zone').write_text(zone)
+    config = f'server:\n ip-address: 127.0.0.1\n port: {port}\n username: ""\n zonesdir: {folder}\n database: ""\n pidfile: {folder}/pid\n' \
+             f' zonelistfile: {folder}/zones\n xfrdfile: {folder}/xfrd\n xfrdir: {folder}\n logfile: {folder}/log\n server-count: 1\n rrl-ratelimit: 0\n' \
+             f'remote-control:\n control-enable: no\nzone:\n name: example\n zonefile: zone\n'
+    for domain in broken:
+        config += f'zone:\n name: {domain}\n zonefile: none-{domain}\n'
+    (folder / 'conf').write_text(config)
+    bench.log_files.append(folder / 'log')
+    process = bench.start([find('nsd'), '-d', '-c', folder / 'conf'], name='nsd')
+    until(lambda: not process.running() or ask('127.0.0.1', port, 'example', MX, 0.2), 'nsd answers')
+    if not process.running():
+        fail(f'nsd ended: {process.output}')
+    return f'127.0.0.1:{port}'

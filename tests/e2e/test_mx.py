@@ -1,8 +1,8 @@
-"""mx: as client filter: where mail goes by what the DNS says (spec/filters-and-verifiers.md section 6)."""
+"""mx: as client filter and as server filter: where mail goes by what the DNS says (spec/filters-and-verifiers.md section 6)."""
 import re
 
-from harness import equal, find, limit, match, private_network
-from name_server import A, AAAA, CNAME, MX, NXDOMAIN, REFUSED, SERVFAIL, Answer, NameServer, dnsmasq
+from harness import equal, fail, find, limit, match, private_network
+from name_server import A, AAAA, CNAME, MX, NXDOMAIN, REFUSED, SERVFAIL, Answer, NameServer, dnsmasq, nsd
 
 
 class Routing:
@@ -132,6 +132,128 @@ def test_several_servers(t):
     match(output, r'invalid mx filter configuration: ignoring \[bad\]')
     equal([q[1] for q in mute.names()], [MX, A, AAAA])
     equal([q[1] for q in broken.names()], [MX, A, AAAA])
+
+
+# Where mail for a domain goes, or "none" when there is no such place, "later" when nobody knows now.
+zone_text = '''$ORIGIN example.
+$TTL 60
+@ SOA ns hostmaster 1 3600 600 86400 60
+@ NS ns
+ns A 127.0.0.1
+four A 127.0.0.2
+six AAAA ::1
+both A 127.0.0.3
+both AAAA ::1
+dead A 127.0.0.9
+dead-six AAAA fd00::9
+best MX 20 both
+best MX 10 four
+only-six MX 5 six
+four-first MX 5 both
+next MX 1 dead
+next MX 2 dead-six
+next MX 3 four
+next-six MX 1 dead
+next-six MX 2 six
+next-of-host MX 1 two-addresses
+two-addresses A 127.0.0.9
+two-addresses AAAA ::1
+implicit A 127.0.0.3
+implicit-six AAAA ::1
+alias CNAME best
+alias-of-nothing CNAME nowhere
+missing-first MX 1 nowhere
+missing-first MX 2 four
+null MX 0 .
+text TXT "no address at all"
+all-missing MX 1 nowhere
+'''
+places = {'best': '127.0.0.2', 'only-six': '::1', 'four-first': '127.0.0.3', 'next': '127.0.0.2', 'next-six': '::1', 'next-of-host': '::1',
+          'implicit': '127.0.0.3', 'implicit-six': '::1', 'alias': '127.0.0.2', 'missing-first': '127.0.0.2', 'someone@best': '127.0.0.2',
+          'null': 'none', 'text': 'none', 'nowhere': 'none', 'alias-of-nothing': 'none', 'all-missing': 'none',
+          'broken': 'later', 'sub.broken': 'later'}
+
+
+class RealServer:
+    """The zone above, and next hops on a port that is free on every loopback address."""
+
+    def __init__(self, t):
+        private_network()
+        self.address = nsd(t, zone_text, broken=['broken.example'])
+        self.hops = {host: t.next_hop(host=host, port=2525) for host in ('127.0.0.2', '127.0.0.3', '::1')}
+        self.default = t.next_hop()
+        self.seen = {h: 0 for h in self.hops}
+
+    def arrived(self):
+        """The addresses at which mail has come since the last time."""
+        now = {h: len(hop.messages) for h, hop in self.hops.items()}
+        new = [h for h in now for _ in range(now[h] - self.seen[h])]
+        self.seen = now
+        return new
+
+
+@limit(240)
+def test_every_case_as_client_filter(t):
+    server = RealServer(t)
+    for number, (domain, place) in enumerate(places.items()):
+        with t.row(domain):
+            spool = t.spool(f's{number}')
+            spool.add('emailrelay.1.2.3', ForwardTo=f'{domain}.example:2525')
+            output = t.forward(server.default.address, spool=spool, client_filter=f'mx:{server.address}', status=None)
+            equal(server.arrived(), [place] if place not in ('none', 'later') else [], output)
+            if place == 'none':
+                equal(spool.one('bad').field('Reason'), 'routing filter failed: failed: failed')
+            elif place == 'later':
+                spool.one()
+            else:
+                spool.check_empty()
+    equal(server.default.connections, 0)
+
+
+@limit(240)
+def test_every_case_as_server_filter(t):
+    """What it finds when a message comes in holds when the message goes on, the next best addresses too, also in another run."""
+    server = RealServer(t)
+    relay = t.relay(f'--filter=split:2525,mx:{server.address}')
+    for domain, place in places.items():
+        if '@' in domain:
+            continue
+        with t.row(domain):
+            with relay.greeted() as wire:
+                code, texts = wire.submit(b'Subject: x\r\n\r\nhello\r\n', to=[f'me@{domain}.example'])
+            if place in ('none', 'later'):
+                equal((code, texts), (452, ['failed']))
+                relay.spool.check_empty()
+                continue
+            equal(code, 250, str(texts))
+            output = t.forward(server.default.address, spool=relay.spool, status=None)
+            equal(server.arrived(), [place], output)
+            relay.spool.check_empty()
+    equal(server.default.connections, 0)
+
+
+def test_next_best_at_once_and_after_a_change(t):
+    """--immediate goes to the next best too. Who has put in another address meant that one alone."""
+    server = RealServer(t)
+    relay = t.relay('--immediate', f'--filter=split:2525,mx:{server.address}', forward_to=server.default.address)
+    with relay.greeted() as wire:
+        equal(wire.submit(b'x\r\n', to=['me@next.example']), (250, ['message processed']))
+    equal(server.arrived(), ['127.0.0.2'])
+    relay.spool.check_empty()
+    spool = t.spool('other')
+    relay = t.relay(f'--filter=split:2525,mx:{server.address}', spool=spool)
+    with relay.greeted() as wire:
+        equal(wire.submit(b'x\r\n', to=['me@next.example'])[0], 250)
+    message = spool.one()
+    equal(message.field('ForwardToNextBest'), '127.0.0.9:2525 fd00::9.2525 127.0.0.2:2525')
+    text = message.envelope
+    message.envelope_path.write_bytes(text.replace(b'ForwardToAddress: 127.0.0.9:', b'ForwardToAddress: 127.0.0.99:'))
+    output = t.forward(server.default.address, spool=spool, status=None)
+    match(output, r'cannot connect to 127\.0\.0\.99:2525')
+    equal((server.arrived(), server.default.connections), ([], 0))
+    message.envelope_path.write_bytes(text)
+    t.forward(server.default.address, spool=spool)
+    equal(server.arrived(), ['127.0.0.2'])
 
 
 @limit(120)

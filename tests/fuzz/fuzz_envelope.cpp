@@ -29,6 +29,10 @@ void as_file(std::string_view text) {
         return;
     }
     const mail::envelope& e = first->value;
+    require(e.next_best.empty() || !e.forward_to_address.empty());
+    for (const std::string& address : e.next_best)
+        require(!address.empty() &&
+                address.find_first_of(std::string_view("\r\n\0 ", 4)) == std::string::npos);
     for (const std::string* value : {&e.from, &e.client, &e.forward_to_address, &e.client_account_selector})
         require(value->find_first_of(std::string_view("\r\n\0", 3)) == std::string::npos);
 
