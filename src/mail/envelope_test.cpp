@@ -632,8 +632,9 @@ TEST(envelope_extra, next_best_addresses) {
     e.forward_to_address = "192.0.2.1:25";
     e.next_best = {"192.0.2.2:25", "::1.25"};
     std::string text = mail::format_envelope(e);
-    EXPECT_THAT(text, testing::EndsWith("X-MailRelay-End: 1\r\n"
-                                        "X-MailRelay-ForwardToNextBest: 192.0.2.1:25 192.0.2.2:25 ::1.25\r\n"));
+    EXPECT_THAT(text,
+                testing::EndsWith("X-MailRelay-End: 1\r\n"
+                                  "X-MailRelay-ForwardToNextBest: 192.0.2.1:25 192.0.2.2:25 ::1.25\r\n"));
     EXPECT_EQ(parsed(text).value, e);
     EXPECT_EQ(parsed(text).extra, lines{});
     EXPECT_EQ(mail::rewrite_envelope(parsed(text).value, {"note"}), text + "note\r\n");

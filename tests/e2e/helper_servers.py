@@ -122,14 +122,21 @@ class Spamd(Server):
 
 
 def milter(bench, socket='tcp', port=None, **plan):
-    """A milter of libmilter; (process, address for the relay)."""
+    """A milter of libmilter; (process, address for the relay). `process.plan(...)` gives it another plan, from the next connection on."""
     need_module('Milter', 'python3-milter')
     if socket == 'tcp':
         port = port or free_port()
         where, address = f'inet:{port}@127.0.0.1', f'127.0.0.1:{port}'
     else:
         where, address = f'unix:{socket}', os.fspath(socket)
-    process = bench.start([debian_python, here / 'milter_program.py', where, json.dumps(plan)], name='milter')
+    file = bench.dir / f'milter-plan-{len(bench.processes)}'
+
+    def make_plan(**what):
+        file.with_suffix('.new').write_text(json.dumps(what))
+        file.with_suffix('.new').rename(file)
+    make_plan(**plan)
+    process = bench.start([debian_python, here / 'milter_program.py', where, file], name='milter')
+    process.plan = make_plan
     if socket == 'tcp':
         until(lambda: not process.running() or connects('127.0.0.1', port), 'milter listening')
     else:

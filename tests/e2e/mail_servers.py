@@ -1,8 +1,9 @@
 """Other people's mail servers, each with configuration, queue and mailboxes of its own in the test's folder.
 
-A server takes mail for anybody at its `port`. With `relayhost` (a port of this machine) it sends all of it on there, else it
+Postfix and Exim take mail for anybody at their `port`. With `relayhost` (a port of this machine) it sends all of it on there, else it
 files it in a mailbox: `mail()` is what has come, as bytes with LF line ends and the server's own header lines in front."""
 import contextlib
+import imaplib
 import os
 
 import harness
@@ -71,26 +72,41 @@ class Postfix:
         return self.box.read()
 
 
-class Dovecot:
-    """Its authentication service alone, at the socket `path`, for those who may log in: name and password."""
+class DovecotProcess:
+    """A Dovecot with settings beside those that each needs; `listening` says when it is ready."""
 
-    def __init__(self, bench, accounts, mechanisms):
+    def __init__(self, bench, settings, listening):
         harness.need_root('a Dovecot of our own')
         need('dovecot')
         folder = bench.folder('dovecot')
-        self.path = folder / 'run/asked'
         self.log = folder / 'log'
         bench.log_files.append(self.log)
-        users = bench.file('dovecot/users', ''.join(f'{name}:{{PLAIN}}{password}\n' for name, password in accounts.items()))
         config = bench.file('dovecot/dovecot.conf', f'''
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {self.log}
 import_environment = EMAILRELAY_TEST
-protocols =
 ssl = no
-auth_mechanisms = {' '.join(mechanisms)}
 disable_plaintext_auth = no
+{settings}''')
+        self.process = bench.start([find('dovecot'), '-F', '-c', config], name='dovecot')
+
+        def is_up():
+            if not self.process.running():
+                harness.fail(f'dovecot ended: {self.process.output}')
+            return listening()
+        harness.until(is_up, 'dovecot listening')
+
+
+class Dovecot(DovecotProcess):
+    """Its authentication service alone, at the socket `path`, for those who may log in: name and password."""
+
+    def __init__(self, bench, accounts, mechanisms):
+        self.path = bench.folder('dovecot') / 'run/asked'
+        users = bench.file('dovecot/users', ''.join(f'{name}:{{PLAIN}}{password}\n' for name, password in accounts.items()))
+        super().__init__(bench, f'''
+protocols =
+auth_mechanisms = {' '.join(mechanisms)}
 passdb {{
   driver = passwd-file
   args = {users}
@@ -104,14 +120,44 @@ service auth {{
     mode = 0666
   }}
 }}
-''')
-        self.process = bench.start([find('dovecot'), '-F', '-c', config], name='dovecot')
+''', self.path.exists)
 
-        def listening():
-            if not self.process.running():
-                harness.fail(f'dovecot ended: {self.process.output}')
-            return self.path.exists()
-        harness.until(listening, 'dovecot listening')
+
+class DovecotMailboxes(DovecotProcess):
+    """IMAP for the maildirs in a folder, one for each user; everybody's password is "pw". It reads and changes them as a member of
+    `group`."""
+
+    def __init__(self, bench, mailboxes, group):
+        self.port = harness.free_port()
+        homes = bench.folder('dovecot/home', 0o777)
+        super().__init__(bench, f'''
+protocols = imap
+listen = 127.0.0.1
+mail_location = maildir:{mailboxes}/%u
+first_valid_gid = 1
+passdb {{
+  driver = static
+  args = password=pw
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid={group} home={homes}/%u allow_all_users=yes
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+''', lambda: harness.connects('127.0.0.1', self.port))
+
+    def login(self, user):
+        connection = imaplib.IMAP4('127.0.0.1', self.port, timeout=harness.patience)
+        connection.login(user, 'pw')
+        return connection
 
 
 class Exim:

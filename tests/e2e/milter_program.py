@@ -1,6 +1,6 @@
-"""A milter made with libmilter (python3-milter). Used by tests: milter_program.py <socket> <plan>
+"""A milter made with libmilter (python3-milter). Used by tests: milter_program.py <socket> <file with the plan>
 
-The plan is JSON: {"at": step, "say": verdict, "reply": [code, enhanced, text], "changes": [[method, arguments...], ...],
+The plan, read anew for each connection, is JSON: {"at": step, "say": verdict, "reply": [code, enhanced, text], "changes": [[method, arguments...], ...],
 "sleep": seconds}. The verdict is given at that step, changes are made at the end of the message. What is heard is printed, one
 JSON list a line."""
 import json
@@ -9,7 +9,7 @@ import time
 
 import Milter
 
-plan = json.loads(sys.argv[2])
+plan = {}
 verdicts = {'accept': Milter.ACCEPT, 'reject': Milter.REJECT, 'tempfail': Milter.TEMPFAIL, 'discard': Milter.DISCARD,
             'continue': Milter.CONTINUE, 'skip': Milter.SKIP}
 
@@ -28,6 +28,9 @@ class Heard(Milter.Base):
         return {name: self.getsymval(name) for name in names}
 
     def connect(self, name, family, address):
+        with open(sys.argv[2]) as f:
+            plan.clear()
+            plan.update(json.load(f))
         return self.hear('connect', name, str(address), self.macros('j', '_', '{daemon_name}', '{client_addr}', '{client_name}'))
 
     def hello(self, name):

@@ -1,14 +1,16 @@
 """The built-in filters that copy, deliver, split and complete messages (spec/filters-and-verifiers.md section 6,
 spec/spool.md section 8), and their durability."""
+import grp
 import mailbox
 import os
+import pwd
 import re
-import signal
 import stat
 
 import harness
 import recorder
-from harness import domain, equal, fail, match, need
+from harness import domain, equal, fail, limit, match, need
+from mail_servers import DovecotMailboxes
 from test_filters import script
 
 body = b'Subject: hello\r\n\r\ntext\r\n'
@@ -175,6 +177,49 @@ def test_deliver_into_a_maildir(t):
     equal([n for n in names(where / 'lisa' / 'new') if '.envelope' in n], [])
 
 
+@limit(120)
+def test_dovecot_reads_what_was_delivered(t):
+    """Every octet of every message; new ones also while the mailbox is open; flags and removal are Dovecot's to write."""
+    harness.need_root('files of several users')
+    where = t.folder('mail', 0o777)
+    spool = t.spool()
+    gid = grp.getgrnam('daemon').gr_gid
+    os.chown(spool.path, 0, gid)
+    for user in ('lisa', 'lou'):
+        maildir(t.folder(f'mail/{user}', 0o777))
+    box = where / 'lisa'
+    dovecot = DovecotMailboxes(t, where, 'daemon')
+    contents = [b'Subject: plain\r\n\r\ntext\r\n', b'Subject: =?utf-8?q?=C3=BC?=\r\n\r\n.dot\r\n..dots\r\n\r\n\r\n',
+                b'Subject: eight bits\r\n\r\n' + bytes(range(128, 256)) + b'\r\n', b'\r\nno header\r\n',
+                b'Subject: long\r\n\r\n' + b'x' * 5000 + b'\r\n' + b'0123456789abcdef\r\n' * 20_000]
+    relay = delivering(t, spool=spool, user='daemon', delivery_dir=where)
+    for content in contents:
+        equal(submit(relay, content, to=['lisa@x', 'lou@x']), processed)
+    stored = sorted((box / 'new' / n).read_bytes() for n in os.listdir(box / 'new'))
+    imap = dovecot.login('lisa')
+    equal(imap.select('INBOX'), ('OK', [b'%d' % len(contents)]))
+
+    def fetched(number):
+        return imap.fetch(str(number), '(BODY.PEEK[])')[1][0][1]
+    equal(sorted(fetched(n + 1) for n in range(len(contents))) == stored, True, 'what Dovecot reads is what was stored')
+    received = sorted(fetched(n + 1).split(b'\r\n', 1)[1] for n in range(len(contents)))
+    equal(received == sorted(contents), True, 'and that is what was sent')
+    equal(names(box / 'new') + names(box / 'tmp'), [])
+    equal(len(names(box / 'cur')), len(contents))
+    equal(submit(relay, b'Subject: later\r\n\r\n', to=['lisa@x']), processed)
+    imap.noop()
+    equal(imap.response('EXISTS')[1][-1:], [b'%d' % (len(contents) + 1)])
+    imap.store('1', '+FLAGS', r'(\Seen \Flagged)')
+    imap.store('2', '+FLAGS', r'(\Deleted)')
+    imap.expunge()
+    equal(sorted(re.sub('^[^:]*', '', n) for n in names(box / 'cur')), sorted([':2,FS'] + [':2,'] * (len(contents) - 1)))
+    imap.logout()
+    other = dovecot.login('lou')
+    equal(other.select('INBOX'), ('OK', [b'%d' % len(contents)]))
+    equal(len(other.search(None, 'SUBJECT', 'plain')[1][0].split()), 1)
+    other.logout()
+
+
 def test_names_that_are_none(t):
     """No name leads out of the directory, and nothing is delivered when one is bad."""
     where = t.folder('mail', 0o777)
@@ -213,8 +258,6 @@ def test_files_of_root(t):
     where = t.folder('mail', 0o777)
     spool = t.spool()
     os.chmod(spool.path, 0o770)
-    import grp
-    import pwd
     gid, uid = grp.getgrnam('daemon').gr_gid, pwd.getpwnam('daemon').pw_uid
     os.chown(spool.path, 0, gid)
     os.chown(where, 0, gid)
