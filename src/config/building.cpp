@@ -120,7 +120,7 @@ void build_server(const option_values& given, instance& one) {
         pop.may_delete = !given.has("pop-no-delete");
     }
     if (given.has("admin"))
-        one.admin = instance::admin_service{given.value("admin"), given.has("admin-terminate")};
+        one.admin = admin_service{given.value("admin"), given.has("admin-terminate")};
 }
 
 void build_client(const option_values& given, instance& one) {

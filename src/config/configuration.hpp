@@ -61,6 +61,17 @@ struct interface_item {
     std::string address; // without the qualifier, as written
 };
 
+struct pop_service {
+    std::string port = "110"; // as written
+    bool by_name = false;
+    bool may_delete = true;
+};
+
+struct admin_service {
+    std::string port; // as written
+    bool may_terminate = false;
+};
+
 // One relay instance: a listener set, a spool, a forwarder.
 struct instance {
     std::string name;      // prefix, empty for the nameless one
@@ -97,16 +108,7 @@ struct instance {
         bool linger = true;
     } client_smtp;
     // other servers
-    struct pop_service {
-        std::string port = "110"; // as written
-        bool by_name = false;
-        bool may_delete = true;
-    };
     std::optional<pop_service> pop;
-    struct admin_service {
-        std::string port; // as written
-        bool may_terminate = false;
-    };
     std::optional<admin_service> admin;
     // authentication; empty: none
     std::string server_auth; // secrets file, absolute, or "pam:"
