@@ -217,6 +217,7 @@ void build_tls(const option_values& given, const surroundings& around, instance&
 void build_limits(const option_values& given, instance& one) {
     auto& to = one.limits;
     to.command_line = given.number("max-command-line", std::uint64_t{to.command_line});
+    to.auth_line = given.number("max-auth-line", std::uint64_t{to.auth_line});
     to.recipients = given.number("max-recipients", std::uint64_t{to.recipients});
     to.errors = given.number("max-errors", to.errors);
     to.other_errors = given.number("max-other-errors", to.other_errors);

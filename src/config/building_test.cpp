@@ -200,6 +200,7 @@ TEST(building, protocol_switches) {
 TEST(building, limits) {
     const auto defaults = instance_of({}).limits;
     EXPECT_EQ(defaults.command_line, 4096U);
+    EXPECT_EQ(defaults.auth_line, 12'288U);
     EXPECT_EQ(defaults.recipients, 10'000U);
     EXPECT_EQ(defaults.errors, 8U);
     EXPECT_EQ(defaults.other_errors, 20U);
@@ -212,12 +213,13 @@ TEST(building, limits) {
     EXPECT_EQ(defaults.response_line, 4096U);
     EXPECT_EQ(defaults.response_lines, 128U);
 
-    const instance one = instance_of({"--max-command-line=1024", "--max-recipients=2", "--max-errors=3",
-                                      "--max-other-errors=4", "--max-idle-commands=5", "--max-sessions=6",
-                                      "--max-sessions-per-address=7", "--command-timeout=8",
-                                      "--min-data-rate=9", "--max-pending-replies=1000",
-                                      "--max-response-line=1001", "--max-response-lines=12", "--no-sync"});
+    const instance one = instance_of(
+        {"--max-command-line=1024", "--max-recipients=2", "--max-errors=3", "--max-other-errors=4",
+         "--max-idle-commands=5", "--max-sessions=6", "--max-sessions-per-address=7", "--command-timeout=8",
+         "--min-data-rate=9", "--max-pending-replies=1000", "--max-response-line=1001",
+         "--max-response-lines=12", "--no-sync", "--max-auth-line=1002"});
     EXPECT_EQ(one.limits.command_line, 1024U);
+    EXPECT_EQ(one.limits.auth_line, 1002U);
     EXPECT_EQ(one.limits.recipients, 2U);
     EXPECT_EQ(one.limits.errors, 3U);
     EXPECT_EQ(one.limits.other_errors, 4U);
@@ -231,6 +233,7 @@ TEST(building, limits) {
     EXPECT_EQ(one.limits.response_lines, 12U);
     EXPECT_FALSE(one.sync);
     EXPECT_EQ(instance_of({"--max-recipients=0"}).limits.recipients, 0U);
+    EXPECT_EQ(instance_of({"--max-auth-line=0"}).limits.auth_line, 0U);
 }
 
 // The defaults that help shows are those of the structs.
@@ -247,6 +250,7 @@ TEST(building, shown_defaults_are_true) {
     const instance shown = instance_of(given);
     const instance real = instance_of({});
     EXPECT_EQ(shown.limits.command_line, real.limits.command_line);
+    EXPECT_EQ(shown.limits.auth_line, real.limits.auth_line);
     EXPECT_EQ(shown.limits.recipients, real.limits.recipients);
     EXPECT_EQ(shown.limits.errors, real.limits.errors);
     EXPECT_EQ(shown.limits.other_errors, real.limits.other_errors);

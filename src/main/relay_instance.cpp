@@ -17,6 +17,9 @@ using std::chrono::seconds;
 
 namespace {
 
+// With --max-auth-line=0: what is unfinished is held in memory.
+constexpr std::size_t longest_pop_line = 80'000;
+
 // Interface items that concern a service.
 std::vector<std::string> addresses_for(const config::instance& config,
                                        config::interface_item::service which) {
@@ -190,6 +193,7 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.strict_parsing = config_.server_smtp.strict_parsing;
     s.protocol.a_labels = config_.server_smtp.a_labels;
     s.protocol.max_command_line = config_.limits.command_line;
+    s.protocol.max_auth_line = config_.limits.auth_line;
     s.protocol.max_recipients = config_.limits.recipients;
     s.protocol.max_errors = config_.limits.errors;
     s.protocol.max_other_errors = config_.limits.other_errors;
@@ -218,6 +222,9 @@ relay::pop_server_settings relay_instance::pop_settings() const {
     s.protocol.stls = config_.server_tls.enabled();
     s.protocol.tls_required = config_.server_tls.required;
     s.protocol.max_command_line = config_.limits.command_line;
+    s.protocol.max_auth_line = config_.limits.auth_line != 0
+                                   ? std::max(config_.limits.auth_line, config_.limits.command_line)
+                                   : longest_pop_line;
     s.protocol.max_errors = config_.limits.other_errors;
     s.door = door_settings();
     s.domain = config_.domain;

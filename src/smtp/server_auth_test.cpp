@@ -305,6 +305,17 @@ TEST_F(server_auth, long_lines) {
     EXPECT_EQ(say("NOOP"), "S: 250 noop");
 }
 
+TEST_F(server_auth, long_lines_without_a_limit) {
+    settings.max_auth_line = 0;
+    auto r = recorder();
+    r->feed("EHLO x\r\nAUTH PLAIN " + std::string(70'000, 'A') + "\r\n");
+    EXPECT_EQ(r->record.back(), no);
+    r->feed("NOOP " + std::string(4097, 'x') + "\r\n");
+    EXPECT_EQ(r->record.back(), "S: 500 line too long") << "other lines have their own";
+    r->feed("AUTH PLAIN " + std::string(80'000, 'A'));
+    EXPECT_EQ(r->record.back(), "A: abort: server protocol overflow");
+}
+
 TEST_F(server_auth, others_check_passwords) {
     pam = true;
     const auto with = [](const std::string& id, const std::string& password) {

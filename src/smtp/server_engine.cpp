@@ -396,7 +396,7 @@ void server_engine::impl::look_at_opening() {
 step server_engine::impl::receive_command() {
     auto line = line_.take(input_);
     if (!line) {
-        if (!settings_.max_command_line && line_.size() > overflow) {
+        if (longest_line() == 0 && line_.size() > overflow) {
             close("server protocol overflow", true);
             return std::nullopt;
         }
@@ -776,9 +776,11 @@ step server_engine::impl::do_vrfy(std::string_view argument) {
 // ---- AUTH (RFC 4954)
 
 std::size_t server_engine::impl::longest_line() const {
-    return required_ && settings_.max_command_line
-               ? std::max(settings_.max_command_line, settings_.max_auth_line)
-               : settings_.max_command_line;
+    if (!required_)
+        return settings_.max_command_line;
+    if (settings_.max_command_line == 0 || settings_.max_auth_line == 0)
+        return 0;
+    return std::max(settings_.max_command_line, settings_.max_auth_line);
 }
 
 // On offer; under --server-tls-required nothing is before there is encryption.
@@ -844,7 +846,7 @@ step server_engine::impl::do_auth(std::string_view argument) {
 step server_engine::impl::receive_auth_response() {
     const auto line = line_.take(input_);
     if (!line) {
-        if (!settings_.max_command_line && line_.size() > overflow) {
+        if (longest_line() == 0 && line_.size() > overflow) {
             close("server protocol overflow", true);
             return std::nullopt;
         }

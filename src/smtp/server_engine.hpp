@@ -57,7 +57,9 @@ struct server_settings {
     bool a_labels = true;
     // Limits (design.md section 7); 0 = none.
     std::size_t max_command_line = 4096; // octets without CR-LF
-    std::size_t max_auth_line = 12'288;  // the same for AUTH and its responses (RFC 4954 section 4)
+    // The same for AUTH and its responses (RFC 4954 section 4), which may in any case be as long as other
+    // lines.
+    std::size_t max_auth_line = 12'288;
     std::size_t max_recipients = 10'000; // per message, and 256 octets for each of them on average
     unsigned max_errors = 8;             // of the kinds that the spec counts
     unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors

@@ -72,6 +72,25 @@ def test_replies(t):
                    '250-AUTH CRAM-SHA512 CRAM-SHA256 CRAM-SHA1 CRAM-MD5 PLAIN LOGIN', '250-VRFY', '250-PIPELINING', '250 8BITMIME')
 
 
+def test_line_limits(t):
+    """That of --max-auth-line, for AUTH and its responses; none, up to what a session may hold."""
+    limited = relay_with(t, max_auth_line=5000)
+    with limited.greeted() as wire:
+        wire.exact('AUTH PLAIN ' + 'A' * 4990, '500 line too long')
+        wire.exact('AUTH PLAIN ' + 'A' * 4988, '535 authentication failed')
+        wire.exact('AUTH LOGIN', '334 VXNlcm5hbWU6')
+        wire.exact('A' * 5001, '500 line too long')
+        wire.exact('NOOP ' + 'x' * 4092, '500 line too long')
+        wire.exact(right, '235 authentication successful')
+    unlimited = relay_with(t, max_auth_line=0, name='unlimited')
+    with unlimited.greeted() as wire:
+        wire.exact('AUTH PLAIN ' + 'A' * 70000, '535 authentication failed')
+        wire.exact('NOOP ' + 'x' * 4092, '500 line too long')
+        wire.send('AUTH PLAIN ' + 'A' * 80000)
+        wire.closed()
+    unlimited.wait_log('smtp connection closed: server protocol overflow: ')
+
+
 def test_without_secrets_there_is_no_auth(t):
     relay = t.relay(log_address=True)
     with relay.greeted() as wire:
