@@ -1,4 +1,5 @@
 """The filters that users have published for fail2ban, on a log of ours (spec/process-and-logging.md section 3.2)."""
+import base64
 import re
 import shutil
 import time
@@ -128,6 +129,60 @@ def test_our_filter(t):
                     summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
                     if not summary or summary.groups() != ('0', str(wanted)) or set(found) != {source}:
                         fail(output)
+
+
+def test_guessed_passwords(t):
+    """Each failed login counts, by whatever mechanism, with a name that looks like a log line too, over SMTP and POP; a good one
+    and one that is given up do not."""
+    need('fail2ban-regex')
+    needs_own_network(t)
+    folder = t.folder('filter.d')
+    shutil.copy(harness.here.parent.parent / 'packaging/fail2ban/filter.conf', folder / 'emailrelay.conf')
+    (folder / 'common.conf').symlink_to('/etc/fail2ban/filter.d/common.conf')
+    auth = t.file('auth', 'server plain alice wonder+20land\n')
+
+    def b64(text):
+        return base64.b64encode(text.encode()).decode()
+    for interface, source in (('127.0.0.1', '192.0.2.7'), ('::1', '2001:db8::7')):
+        log = t.file('relay.log', '')
+        relay = t.relay('--log-address', '--remote-clients', f'--log-file={log}', '--pop', '--pop-port=10110', f'--pop-auth={auth}',
+                        f'--server-auth={auth}', interface=interface, port=10025, wait=False)
+        harness.until(lambda: harness.connects(interface, 10025) and harness.connects(interface, 10110), 'relay listening')
+
+        def wire(port):
+            wire = harness.Wire.tcp(interface, port, source=(source, 0))
+            wire.line()
+            return wire
+        evil = 'x\nemailrelay: warning: 203.0.113.9; failed authentication'
+        for dialogue in (['AUTH PLAIN ' + b64('\0alice\0guess')], ['AUTH LOGIN ' + b64('alice'), b64('guess')], ['AUTH CRAM-MD5', b64('alice 0123')],
+                         ['AUTH PLAIN ' + b64(f'\0{evil}\0guess')], ['AUTH LOGIN', b64(evil), b64('guess')]):
+            with wire(10025) as one:
+                one.ask('EHLO x', 250)
+                for line in dialogue[:-1]:
+                    one.ask(line, 334)
+                one.ask(dialogue[-1], 535)
+        with wire(10110) as one:
+            one.say('USER alice')
+            one.expect(r'\+OK.*')
+            one.say('PASS guess')
+            one.expect('-ERR.*')
+        with wire(10025) as one:
+            one.ask('EHLO x', 250)
+            one.ask('AUTH LOGIN', 334)
+            one.ask('*', 501)
+            one.ask('AUTH NTLM', 504)
+            one.ask('AUTH PLAIN ' + b64('\0alice\0wonder land'), 235)
+        relay.terminate()
+        lines = log.read_text().splitlines()
+        equal(sum('; failed authentication of remote client using mechanism [' in line for line in lines), 6, 'lines to be found')
+        head = time.strftime('%b %d %H:%M:%S host emailrelay[123]: ')
+        for name, text in [('log file', lines), ('syslog', [head + line for line in lines])]:
+            with t.row(f'{name} {source}'):
+                output = t.run(['fail2ban-regex', '-v', t.file('log.txt', '\n'.join(text) + '\n'), folder / 'emailrelay.conf'])
+                found = re.findall(r'^\|\s+([\d.a-f:]+)\s+\w\w\w \w\w\w ', output, re.M)
+                summary = re.search(r'Lines: \d+ lines, (\d+) ignored, (\d+) matched', output)
+                if not summary or summary.groups() != ('0', '6') or set(found) != {source}:
+                    fail(output)
 
 
 def test_our_jail(t):
