@@ -1,20 +1,11 @@
 // Any text as an address list: what is found can be found again, alone and all together.
 #include "base/text.hpp"
 #include "mail/address_list.hpp"
+#include "support.hpp"
 
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
-
-namespace {
-
-void require(bool holds) {
-    if (!holds)
-        std::abort();
-}
-
-} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view text(reinterpret_cast<const char*>(data), size);

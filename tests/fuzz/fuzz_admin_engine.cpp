@@ -1,9 +1,9 @@
 // The admin engine: any input, cut in two ways, must give the same output and ask for the same things.
 #include "admin/server_engine.hpp"
+#include "support.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,9 +21,7 @@ struct player {
     void feed(std::string_view bytes) {
         if (closed)
             return;
-        const std::unique_ptr<char[]> copy(new char[bytes.size()]);
-        bytes.copy(copy.get(), bytes.size());
-        engine.feed({copy.get(), bytes.size()});
+        engine.feed({bytes.data(), bytes.size()});
         for (;;) {
             admin::action todo = engine.next();
             if (std::holds_alternative<admin::read_more>(todo))
@@ -62,16 +60,13 @@ struct player {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    if (size == 0)
+    const auto input = read_cut(data, size);
+    if (!input)
         return 0;
-    std::size_t piece = data[0] % 16U + 1;
-    const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
     player whole, cut;
-    whole.feed(input);
-    for (std::size_t at = 0; at < input.size(); at += piece)
-        cut.feed(input.substr(at, piece));
+    in_pieces(input->text, input->whole(), [&whole](std::string_view piece) { whole.feed(piece); });
+    in_pieces(input->text, input->piece, [&cut](std::string_view piece) { cut.feed(piece); });
     // The order of a question and of output before it is the driver's; both are in the record.
-    if (whole.record.size() != cut.record.size() || whole.closed != cut.closed)
-        std::abort();
+    require(whole.record.size() == cut.record.size() && whole.closed == cut.closed);
     return 0;
 }

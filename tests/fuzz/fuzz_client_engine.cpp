@@ -7,23 +7,15 @@
 // Oracles: however a turn is split, the same is done; nothing is reported sent without a 2xx behind the end
 // of its data; what is written has no bare CR or LF, ends where it should and carries the content.
 #include "smtp/client_engine.hpp"
+#include "support.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace {
-
-void require(bool good, const char* what) {
-    if (good)
-        return;
-    std::fprintf(stderr, "broken: %s\n", what);
-    std::abort();
-}
 
 class line_sink : public base::log_sink {
 public:

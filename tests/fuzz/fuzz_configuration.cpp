@@ -3,20 +3,15 @@
 //
 // Input: words, one a line, up to an empty line; the rest is the text of every file that is asked for.
 #include "config/configuration.hpp"
+#include "support.hpp"
 
 #include "base/text.hpp"
 
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 bool is_printable(std::string_view text) {
     for (char c : text)

@@ -3,19 +3,10 @@
 // Whatever the octets are: no more records than they can hold, each with names no longer than the DNS has.
 
 #include "net/dns_message.hpp"
+#include "support.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-
-namespace {
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
-
-} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     constexpr std::size_t least_record = 11, longest_name = 255 * 4; // as text an octet may be "\255"

@@ -5,20 +5,15 @@
 // should have, it parses, and an envelope of clean values comes back as it was.
 #include "base/text.hpp"
 #include "mail/envelope.hpp"
+#include "support.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
 
 void as_file(std::string_view text) {
     auto first = mail::parse_envelope(text);

@@ -4,21 +4,16 @@
 // accepted messages have any. The edits are then applied to a header: no field of it can be made two, and
 // what is read back has as many fields as were written.
 #include "filter/milter_engine.hpp"
+#include "support.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 namespace {
 
 using filter::milter_engine;
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
 
 struct ending {
     std::string said, new_body, failure;
@@ -91,11 +86,11 @@ void check_edits(const filter::milter_outcome& outcome) {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    if (size == 0)
+    const auto input = read_cut(data, size);
+    if (!input)
         return 0;
-    std::string_view heard(reinterpret_cast<const char*>(data) + 1, size - 1);
-    ending whole = play(heard, std::max<std::size_t>(heard.size(), 1));
-    ending cut = play(heard, data[0] % 16 + 1U);
+    ending whole = play(input->text, input->whole());
+    ending cut = play(input->text, input->piece);
     require(whole.said == cut.said && whole.new_body == cut.new_body && whole.failure == cut.failure);
     require(whole.finished == cut.finished && whole.outcome.edits == cut.outcome.edits);
     if (whole.finished)

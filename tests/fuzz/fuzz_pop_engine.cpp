@@ -1,10 +1,10 @@
 // The POP engine: any input, cut in two ways, must give the same output; a session's output never gathers
 // beyond a piece.
 #include "pop/server_engine.hpp"
+#include "support.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,14 +27,11 @@ struct player {
     void feed(std::string_view bytes) {
         if (closed)
             return;
-        const std::unique_ptr<char[]> copy(new char[bytes.size()]);
-        bytes.copy(copy.get(), bytes.size());
-        engine.feed({copy.get(), bytes.size()});
+        engine.feed({bytes.data(), bytes.size()});
         for (;;) {
             pop::action todo = engine.next();
             std::string said = engine.take_output();
-            if (said.size() > 200'000)
-                std::abort();
+            require(said.size() <= 200'000);
             record += said;
             if (std::holds_alternative<pop::read_more>(todo))
                 return;
@@ -96,15 +93,12 @@ struct player {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    if (size == 0)
+    const auto input = read_cut(data, size);
+    if (!input)
         return 0;
-    std::size_t piece = data[0] % 16U + 1;
-    const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-    player whole(1000), cut(piece);
-    whole.feed(input);
-    for (std::size_t at = 0; at < input.size(); at += piece)
-        cut.feed(input.substr(at, piece));
-    if (whole.record != cut.record)
-        std::abort();
+    player whole(1000), cut(input->piece);
+    in_pieces(input->text, input->whole(), [&whole](std::string_view piece) { whole.feed(piece); });
+    in_pieces(input->text, input->piece, [&cut](std::string_view piece) { cut.feed(piece); });
+    require(whole.record == cut.record);
     return 0;
 }

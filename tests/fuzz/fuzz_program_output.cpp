@@ -2,18 +2,13 @@
 // comes out is within its bounds and on one line; a header field is found in pieces of any size as in one.
 #include "filter/exit_code.hpp"
 #include "filter/message_id.hpp"
+#include "support.hpp"
 #include "verify/answer.hpp"
 
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool good) {
-    if (!good)
-        std::abort();
-}
 
 bool is_found(std::string_view text, std::size_t piece) {
     filter::field_search search("message-id:");

@@ -3,19 +3,14 @@
 // Input: a secrets file, a NUL, then lines: the first names a mechanism, the others are answers.
 #include "sasl/client.hpp"
 #include "sasl/server.hpp"
+#include "support.hpp"
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
 
 bool is_printable(std::string_view text) {
     for (char c : text)

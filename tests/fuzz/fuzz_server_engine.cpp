@@ -12,6 +12,7 @@
 // none without a login where that is required; a session in clear that has made no mistakes leaves no trace
 // in what happens after the handshake; and a megabyte more without an end of line or data costs no memory.
 #include "smtp/server_engine.hpp"
+#include "support.hpp"
 
 #include "smtp/server_recorder_test.hpp"
 
@@ -19,21 +20,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
 
 using smtp::testing::server_recorder;
-
-void require(bool good, const char* what) {
-    if (good)
-        return;
-    std::fprintf(stderr, "broken: %s\n", what);
-    std::abort();
-}
 
 struct script {
     smtp::server_settings settings;

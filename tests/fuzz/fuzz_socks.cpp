@@ -4,20 +4,15 @@
 // octets, and only "0, 0x5A and six more" is a grant. The input as a port and a host name: what is sent can
 // be taken apart again, and nothing but the last octet ends the name.
 #include "net/socks.hpp"
+#include "support.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
 
 void as_reply(std::string_view text) {
     auto before = net::socks_answer::incomplete;

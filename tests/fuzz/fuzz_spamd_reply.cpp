@@ -2,19 +2,14 @@
 //
 // It is complete, or not, however it is cut; complete means that exactly the announced octets were given on.
 #include "filter/spamd_reply.hpp"
+#include "support.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 namespace {
-
-void require(bool condition) {
-    if (!condition)
-        std::abort();
-}
 
 struct heard {
     filter::spamd_reply reply;
@@ -23,19 +18,18 @@ struct heard {
 
 heard hear(std::string_view text, std::size_t piece) {
     heard out;
-    for (std::size_t at = 0; at < text.size(); at += piece)
-        out.content += out.reply.feed(text.substr(at, piece));
+    in_pieces(text, piece, [&out](std::string_view now) { out.content += out.reply.feed(now); });
     return out;
 }
 
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    if (size == 0)
+    const auto input = read_cut(data, size);
+    if (!input)
         return 0;
-    std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-    heard whole = hear(text, std::max<std::size_t>(text.size(), 1));
-    heard cut = hear(text, data[0] % 16 + 1U);
+    heard whole = hear(input->text, input->whole());
+    heard cut = hear(input->text, input->piece);
     require(whole.reply.complete() == cut.reply.complete());
     require(whole.reply.failed() == cut.reply.failed());
     require(whole.reply.error() == cut.reply.error());
@@ -43,6 +37,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     require(whole.content == cut.content);
     require(whole.content.size() == whole.reply.content_size());
-    require(text.ends_with(whole.content));
+    require(input->text.ends_with(whole.content));
     return 0;
 }

@@ -6,18 +6,13 @@
 #include "submit/content_splitter.hpp"
 #include "submit/message.hpp"
 #include "submit/sendmail_message.hpp"
+#include "support.hpp"
 
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace {
-
-void require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 struct divided {
     std::string header, body;

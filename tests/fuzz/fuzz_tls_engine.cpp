@@ -5,6 +5,7 @@
 //
 // Oracles: no crash; an engine that has failed stays failed and writes nothing in clear; what is read behind
 // good records is refused rather than taken for plain text, however the octets are cut.
+#include "support.hpp"
 #include "tls/context.hpp"
 
 #include "tls/certificates_test.hpp"
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -26,11 +26,6 @@ public:
     bool wants(base::severity, base::detail) const noexcept override { return false; }
     void write(base::severity, const base::log_context&, std::string_view) override {}
 };
-
-void require(bool good) {
-    if (!good)
-        std::abort();
-}
 
 no_log silence;
 
