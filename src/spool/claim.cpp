@@ -186,14 +186,19 @@ base::result<void> claimed_message::state::flush_changes(const os::file_status& 
                                                          const os::file* body,
                                                          const os::file_status& content_now) {
     folder& dir = owner->dir;
-    if (!envelope_now.unchanged_since(envelope_status))
+    bool changed = false;
+    if (!envelope_now.unchanged_since(envelope_status)) {
+        changed = true;
         if (auto flushed = dir.files().flush(lock); flushed.has_error())
             return flushed;
-    if (body && !content_now.unchanged_since(content_status))
+    }
+    if (body && !content_now.unchanged_since(content_status)) {
+        changed = true;
         if (auto flushed = dir.files().flush(*body); flushed.has_error())
             return flushed;
-    bool replaced = !envelope_now.same_file(envelope_status) || !content_now.same_file(content_status);
-    return replaced ? dir.flush() : base::result<void>();
+    }
+    // Their names too, if they were not replaced: so far only the journal may know of the message.
+    return changed ? dir.flush() : base::result<void>();
 }
 
 base::result<void> claimed_message::state::finish() {

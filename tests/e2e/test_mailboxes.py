@@ -412,6 +412,48 @@ def test_edits_are_durable(t):
             equal((message.content == content, message.envelope), (True, envelope))
 
 
+edits = {
+    'in place': '''
+import os, sys
+for path, text in zip(sys.argv[1:], texts):
+    f = os.open(path, os.O_WRONLY | os.O_APPEND)
+    os.write(f, text)
+    os.close(f)
+''',
+    'replaced': '''
+import os, sys
+for path, text in zip(sys.argv[1:], texts):
+    whole = open(path, 'rb').read() + text
+    f = os.open(path + '.x', os.O_WRONLY | os.O_CREAT)
+    os.write(f, whole)
+    os.close(f)
+    os.rename(path + '.x', path)
+'''}
+
+
+@limit(180)
+def test_edits_of_client_filters_are_durable(t):
+    """They are on disk when the message goes on: of both kinds, small ones and large ones, in place and in new files."""
+    route = script(t, 'sed -i "s/^X-MailRelay-ForwardTo:.*/X-MailRelay-ForwardTo: example.net\\r/" "$2"', 'route.sh')
+    for number, (kind, how, size) in enumerate((k, h, n) for k in ('client', 'routing') for h in edits for n in (10, 500_000)):
+        with t.row(f'{kind} filter, {how}, {size} octets'):
+            program = t.file(f'{number}.py', f'#!/usr/bin/python3\ntexts = (b"e" * {size} + b"end-of-edit", b"X-Note: end-of-note\\r\\n")\n{edits[how]}')
+            os.chmod(program, 0o755)
+            hop = t.next_hop()
+            relay, done = recorded(t, '--forward-on-disconnect', forward_to=hop.address, client_filter=program, spool=t.spool(f'spool{number}'),
+                                   **({'filter': route} if kind == 'routing' else {}))
+            with relay.greeted() as wire:
+                equal(wire.submit(body), processed)
+                wire.ask('QUIT', 221)
+            assert hop.wait_messages(1)[0].body.endswith(b'end-of-edit\r\n')
+            match(relay.output, f'{kind}-filter')
+            record = done()
+            disk = record.durable_octets(record.reply_time(hop.port, b'MAIL FROM'))
+            for what in ('end-of-edit', 'end-of-note'):
+                if what.encode() not in disk:
+                    fail(f'{what!r} was not on disk when the message was sent on')
+
+
 def test_copies_are_durable(t):
     """A delivered copy is flushed, and its directory, before the originals go and before the 250."""
     for given in ('deliver:', 'deliver:h'):
