@@ -75,7 +75,8 @@ net::awaitable<base::result<std::string>> server_filters::commit() {
         co_return id;
     const base::error& why = stored.error();
     // What the filters themselves have done to the files.
-    if (why.code == errc::no_such_file_or_directory || why.code == errc::bad_message) {
+    if (why.code == errc::no_such_file_or_directory || why.code == errc::bad_message ||
+        why.code == errc::file_too_large) {
         log_.warning("filter exception: {}", base::printable(why.message()));
         refusal_ = {452, "rejected"};
     } else {
