@@ -267,18 +267,60 @@ def test_rbldnsd(t):
     network()
     address = rbldnsd(t, {'bl4.example': ('ip4set', ':127.0.0.2:listed\n198.51.100.0/24\n'),
                           'bl6.example': ('ip6trie', ':127.0.0.3:listed\n2001:db8::/32\n'),
-                          'quiet.example': ('ip4set', ':127.0.0.2:x\n203.0.113.7\n')})
+                          'quiet.example': ('ip4set', ':127.0.0.2:x\n203.0.113.7\n'),
+                          'parked.example': ('ip4set', ':192.0.2.80:x\n0.0.0.0/1\n128.0.0.0/1\n')})
     subprocess.run([find('ip'), 'address', 'add', '203.0.113.7/32', 'dev', 'lo'], check=True)
     subprocess.run([find('ip'), 'address', 'add', '203.0.113.8/32', 'dev', 'lo'], check=True)
     relay = t.relay('--log-address', remote_clients=True, port=port, interface='0.0.0.0,::',
-                    dnsbl=f'bl4.example,bl6.example,quiet.example,1,30s,{address}')
+                    dnsbl=f'bl4.example,bl6.example,quiet.example,parked.example,1,30s,{address}')
     client(ipv4).closed()
     client(ipv6).closed()
     client('203.0.113.7').closed()
     welcome(client('203.0.113.8'))
     for text in (f'client address [{ipv4}] blocked by [bl4.example]', f'client address [{ipv6}] blocked by [bl6.example]',
-                 'client address [203.0.113.7] blocked by [quiet.example]', 'address [203.0.113.8] allowed by [quiet.example]'):
+                 'client address [203.0.113.7] blocked by [quiet.example]', 'address [203.0.113.8] allowed by [quiet.example]',
+                 'not a listing: 192.0.2.80', 'address [203.0.113.8] allowed by [parked.example]'):
         relay.wait_log(re.escape(f'dnsbl: {text}') + '$')
+
+
+def test_suspended_by_the_administrator(t):
+    """For a time, or until it is switched on again; for new connections."""
+    lists = Lists(t, {f'{name_v4}.a.example': listed})
+    relay = lists.relay('a.example,1,30s,{dns}', admin=2526)
+    with Wire.tcp('127.0.0.1', 2526) as admin:
+        def command(text):
+            admin.send(text + '\n')
+            equal(admin.socket.recv(1000).startswith(b'OK\n'), True, text)
+        client().closed()
+        command('dnsbl stop')
+        relay.wait_log('dnsbl disabled for 4294967295s')
+        welcome(client())
+        command('dnsbl start')
+        relay.wait_log('dnsbl enabled')
+        client().closed()
+        command('dnsbl stop 2')
+        relay.wait_log('dnsbl disabled for 2s')
+        began = time.monotonic()
+        welcome(client())
+
+        def blocked():
+            wire = client()
+            try:
+                return wire.line() is None
+            finally:
+                wire.close()
+        harness.until(blocked, 'blocked again')
+        if time.monotonic() - began < 1:
+            fail('blocked again too early')
+
+
+def test_pop_is_not_checked(t):
+    lists = Lists(t, {f'{name_v4}.a.example': listed})
+    lists.relay('a.example,1,30s,{dns}', '--pop', pop_port=2526, pop_auth=t.file('auth', 'server plain bob pw\n'))
+    client().closed()
+    with Wire.tcp(ipv4, 2526, source=(ipv4, 0)) as wire:
+        wire.expect(r'\+OK.*')
+    equal(len(lists.server.names()), 1)
 
 
 def test_the_name_server_of_the_system(t):

@@ -291,6 +291,19 @@ while :; do sleep 1; done''')
         harness.until(lambda: not running(int(pid)), f'process {pid} gone')
 
 
+def test_no_time_limit(t):
+    """--filter-timeout=0: it may take as long as it likes."""
+    relay = filtered(t, script(t, f'while [ ! -e {t.dir}/go ]; do sleep 0.05; done'), filter_timeout=0)
+    with relay.greeted() as wire:
+        wire.ask('MAIL FROM:<a@b>', 250)
+        wire.ask('RCPT TO:<c@d>', 250)
+        wire.ask('DATA', 354)
+        wire.send(b'x\r\n.\r\n')
+        wire.silent(1.5)
+        t.file('go', '')
+        equal(wire.reply(), processed)
+
+
 def running(pid):
     try:
         with open(f'/proc/{pid}/stat') as f:

@@ -333,8 +333,9 @@ def test_split(t):
 
 
 def test_split_in_few(t):
-    relay = t.relay(filter='split:raw')
-    for recipients, wanted in [(['a@x', 'b@x'], ['x']), (['a@x', 'b@X'], ['X', 'x'])]:
+    for number, (given, recipients, wanted) in enumerate([('raw', ['a@x', 'b@x'], ['x']), ('raw', ['a@x', 'b@X'], ['X', 'x']),
+                                                          ('raw;2525', ['a@x', 'b@X'], ['X:2525', 'x:2525']), ('', ['a@x', 'b@X'], ['x'])]):
+        relay = t.relay(filter=f'split:{given}', spool=t.spool(f'spool{number}'))
         equal(submit(relay, to=recipients), processed)
         equal(sorted(m.field('ForwardTo') for m in relay.spool.messages()), wanted)
         equal({m.field('SplitGroupCount') for m in relay.spool.messages()}, {None if len(wanted) == 1 else '2'})

@@ -1,7 +1,7 @@
 """mx: as client filter and as server filter: where mail goes by what the DNS says (spec/filters-and-verifiers.md section 6)."""
 import re
 
-from harness import equal, fail, find, limit, match, private_network
+from harness import equal, find, limit, match, mount_over, private_mounts, private_network
 from name_server import A, AAAA, CNAME, MX, NXDOMAIN, REFUSED, SERVFAIL, Answer, NameServer, dnsmasq, nsd
 
 
@@ -23,7 +23,7 @@ class Routing:
         self.count += 1
         self.spool = self.t.spool(f's{self.count}')
         self.spool.add('emailrelay.1.2.3', ForwardTo=forward_to)
-        return self.t.forward(self.default.address, spool=self.spool, client_filter=f'mx:{servers or self.server.address}', status=None, **how)
+        return self.t.forward(self.default.address, spool=self.spool, client_filter=f'mx:{self.server.address if servers is None else servers}', status=None, **how)
 
 
 def set_to(output):
@@ -76,7 +76,8 @@ def test_failures(t):
             ('half.example', MX): Answer((MX, (1, 'mute-host.example'))), 'mute-host.example': Answer(rcode=SERVFAIL),
             ('circle.example', MX): Answer((CNAME, 'circle2.example')), ('circle2.example', MX): Answer((CNAME, 'circle.example'))}
     routing = Routing(t, zone)
-    for to in ('nowhere.example', 'null.example', 'nothing.example', 'circle.example', '[127.0.0.1', '[::1]'):
+    # An address without brackets is the name of a domain that is not there.
+    for to in ('nowhere.example', 'null.example', 'nothing.example', 'circle.example', '[127.0.0.1', '[::1]', f'127.0.0.2:{routing.port}'):
         with t.row(to):
             output = routing.send(to)
             bad = routing.spool.one('bad')
@@ -119,6 +120,19 @@ def test_the_next_best_is_tried(t):
     match(output, rf'smtp connection failed: connect failure: cannot connect to 127\.0\.0\.9:{routing.port}')
     routing.spool.one()
     equal(len(routing.default.messages), 0)
+
+
+def test_the_name_servers_of_the_system(t):
+    """Without any of its own it asks those of resolv.conf, one after the other."""
+    routing = Routing(t, {('a.example', MX): Answer((MX, (1, 'h.example'))), ('h.example', A): Answer((A, '127.0.0.2')), ('h.example', AAAA): Answer()})
+    private_mounts()
+    mount_over(t.file('resolv.conf', 'nameserver 127.0.0.7\nnameserver 127.0.0.8\n'), '/etc/resolv.conf')
+    first = NameServer(t, {'a.example': Answer(rcode=SERVFAIL), 'h.example': Answer(rcode=SERVFAIL)}, host='127.0.0.7', port=53)
+    second = NameServer(t, routing.server.zone, host='127.0.0.8', port=53)
+    hop = routing.hop('127.0.0.2')
+    output = routing.send(f'a.example:{routing.port}', servers='')
+    equal(len(hop.messages), 1, output)
+    equal((first.names()[0], second.names()), (('a.example', MX), [('a.example', MX), ('h.example', A), ('h.example', AAAA)]))
 
 
 def test_several_servers(t):

@@ -98,6 +98,21 @@ def test_net_as_client_filter(t):
     equal((spool.one('bad').field('Reason'), spool.one('bad').field('ReasonCode')), ('why', '550'))
 
 
+def test_net_answers_about_outgoing_mail(t):
+    """100: left for later; a code is of no use here; routing filters alike, and the text says what failed."""
+    said = {'left': '100 later', 'code': '450 no\twhy', 'good': 'okay'}
+    server = LineServer(t, lambda line, n: said[open(line, 'rb').read().split(b'\r\n')[0].decode().split(' ')[1]] + '\n')
+    for number, (fields, reason, code) in enumerate([({}, 'why', '550'), ({'ForwardTo': 'example.net'}, 'routing filter failed: no: why', '')]):
+        hop = t.next_hop()
+        spool = t.spool(f'spool{number}')
+        for n, word in enumerate(said):
+            spool.add(f'emailrelay.1.2.{n}', f'Subject: {word}\r\n\r\n'.encode(), **fields)
+        t.forward(hop.address, spool=spool, client_filter=f'net:{server.address}')
+        equal([m.body for m in hop.messages], [b'Subject: good\r\n\r\n'])
+        equal(spool.one().body(), b'Subject: left\r\n\r\n')
+        equal((spool.one('bad').field('Reason'), spool.one('bad').field('ReasonCode')), (reason, code))
+
+
 @limit(180)
 def test_net_fifty_at_once(t):
     def slow(line, n):

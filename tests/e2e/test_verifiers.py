@@ -1,4 +1,5 @@
 """Address verifiers: programs and system accounts (spec/filters-and-verifiers.md section 7)."""
+import base64
 import os
 import pwd
 import re
@@ -6,6 +7,7 @@ import time
 
 import harness
 from harness import domain, equal, match
+from helper_servers import LineServer
 from test_filters import running, script
 
 # what is printed, exit code -> reply to RCPT, reply to VRFY, (local, remote) recipients
@@ -72,6 +74,44 @@ def test_what_it_gets(t):
         equal(lines[2:4], ['<any thing>', ''])
     relay.wait_log(rf'info: address verifier: executing \[{path}\] \[ü@xn--bcher-kva\.example\] \[s@x\] \[{client}\] '
                    rf'\[{domain}\] \[none\] \[\]$')
+
+
+def test_who_asks(t):
+    """The client's address of either family; how and as whom it has logged in, or the word for its trusted address."""
+    seen = t.dir / 'seen'
+    verifier = script(t, f'printf "%s|%s|%s\\n" "$3" "$5" "$6" >>{seen}; echo; echo "$1"; exit 1')
+    server = LineServer(t, lambda line, n: '1|\n')
+    secrets = t.file('auth', 'server plain alice wonderland\nserver none 127.0.0.2/32 trusted-word\n')
+    for given in (verifier, f'net:{server.address}'):
+        relay = t.relay(address_verifier=given, server_auth=secrets, interface='127.0.0.1,::1', spool=t.spool(f'spool{len(t.processes)}'))
+        for host, login in (('127.0.0.1', ('plain', 'alice')), ('::1', ('plain', 'alice')), ('127.0.0.2', ('none', 'trusted-word'))):
+            with t.row(f'{host} {given}'):
+                port = next(int(p) for h, p in relay_addresses(relay) if (':' in h) == (':' in host))
+                with harness.Wire.tcp('::1' if ':' in host else '127.0.0.1', port, source=(host, 0)) as wire:
+                    wire.expect('220 .*')
+                    wire.ask('EHLO x', 250)
+                    if login[0] != 'none':
+                        wire.ask('AUTH PLAIN ' + base64.b64encode(b'\0alice\0wonderland').decode(), 235)
+                    wire.ask('MAIL FROM:<s@x>', 250)
+                    wire.ask('RCPT TO:<a@b>', 250)
+                    client = f'{host}{"." if ":" in host else ":"}{wire.local_port()}'
+                last = seen.read_text().splitlines()[-1] if given == verifier else '|'.join(server.lines[-1][1].split('|')[i] for i in (2, 4, 5))
+                equal(last, '|'.join([client, *login]))
+
+
+def relay_addresses(relay):
+    return re.findall(r'smtp server on (\S+?)[.:](\d+)$', relay.output, re.M)
+
+
+def test_only_so_much_is_read(t):
+    """Of 1024 octets; what comes behind them does not count."""
+    relay = t.relay(address_verifier=script(t, f'head -c $(cat {t.dir}/count) /dev/zero | tr "\\0" "x"; echo; echo box; exit 0'))
+    for count, reply in ((1000, '250 .*'), (1030, '550 x{1024}')):
+        t.file('count', str(count))
+        with relay.greeted() as wire:
+            wire.ask('MAIL FROM:<s@x>', 250)
+            wire.say('RCPT TO:<a@b>')
+            wire.expect(reply)
 
 
 def test_abort(t):
