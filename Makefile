@@ -30,7 +30,7 @@ help:
 	@echo 'make install  build and install, under /usr/local unless CMAKE_OPTIONS says otherwise'
 	@echo 'make deb      Debian packages, in build/deb/'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
-	@echo 'make test-package  the Debian package installed, used, upgraded and removed in a fresh system; as root, takes minutes'
+	@echo 'make test-package  Debian package and container image, built, installed and used in fresh systems; as root, takes minutes'
 	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
 	@echo 'make reference  docs/reference.md anew, after a change to the option table'
 	@echo 'make translations  po/*.po brought into step with the texts of the sources'
@@ -74,6 +74,7 @@ deb:
 
 test-package: deb
 	@tests/package/run build/deb
+	@tests/package/dockerfile
 
 bench:
 	@scripts/install-deps --build --bench

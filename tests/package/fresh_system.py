@@ -1,0 +1,83 @@
+"""A minimal Debian of its own, for tests of packages and images. As root, with the mounts of a private namespace."""
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+top = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(top / 'tests/e2e'))
+import harness  # noqa: E402,F401
+
+mirror = 'http://deb.debian.org/debian'
+begin = time.monotonic()
+mounted = []
+started = []
+
+
+def note(text):
+    print(f'{time.monotonic() - begin:6.1f} s  {text}', flush=True)
+
+
+def run(*words, check=True, **how):
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how)
+    if check and done.returncode != 0:
+        sys.exit(f'{shlex.join(map(str, words))}: status {done.returncode}\n{done.stdout}')
+    return done
+
+
+def archive():
+    """Fetched once and unpacked from then on."""
+    folder = top / 'build/package'
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / 'bookworm.tar'
+    if not kept.exists():
+        fresh = folder / 'fresh'
+        shutil.rmtree(fresh, ignore_errors=True)
+        run('debootstrap', '--variant=minbase', 'bookworm', fresh, mirror)
+        run('tar', '-C', fresh, '-cf', folder / 'bookworm.tar.new', '.')
+        (folder / 'bookworm.tar.new').rename(kept)
+        shutil.rmtree(fresh)
+    return kept
+
+
+class System:
+    def __init__(self, root):
+        self.root = root
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        run('tar', '-C', root, '-xf', archive())
+        (root / 'usr/sbin/policy-rc.d').write_text('#!/bin/sh\nexit 101\n')
+        (root / 'usr/sbin/policy-rc.d').chmod(0o755)
+        shutil.copy('/etc/resolv.conf', root / 'etc/resolv.conf')
+        for kind, where in (('proc', 'proc'), ('tmpfs', 'run')):
+            run('mount', '-t', kind, kind, root / where)
+            mounted.append(root / where)
+        run('mount', '--bind', '/dev', root / 'dev')
+        mounted.append(root / 'dev')
+
+    def environment(self, more):
+        return {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'DEBIAN_FRONTEND': 'noninteractive', 'LC_ALL': 'C.UTF-8', **(more or {})}
+
+    def inside(self, *words, check=True, env=None):
+        return run('chroot', self.root, *words, check=check, env=self.environment(env))
+
+    def start(self, *words, env=None):
+        """A program that is killed at the end; the words before `--` run outside."""
+        before, inside = (words[:words.index('--')], words[words.index('--') + 1:]) if '--' in words else ((), words)
+        process = subprocess.Popen([*before, 'chroot', str(self.root), *inside], env=self.environment(env), stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        return process
+
+
+def clean_up():
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    for where in reversed(mounted):
+        subprocess.run(['umount', '-l', where])
+    mounted.clear()
