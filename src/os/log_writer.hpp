@@ -1,8 +1,10 @@
 // Where log lines go: stderr or a file, and syslog (spec/process-and-logging.md sections 2 and 3).
 //
-// write() formats the line and hands it to a thread; sessions never wait for a disk or for syslogd. The queue
-// is bounded: when it is full new lines are counted instead of kept, and one line says how many were lost.
-// stop() (and the destructor) writes all that is queued.
+// write() formats the line and hands it to a thread; sessions never wait for a disk or for syslogd. The
+// thread lets lines gather for a moment, so that a busy relay does not wake it for each; warnings and errors
+// are written at once, with what came before them. The queue is bounded: when it is full new lines are
+// counted instead of kept, and one line says how many were lost. stop() (and the destructor) writes all that
+// is queued.
 #pragma once
 
 #include "base/log.hpp"
@@ -12,6 +14,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -56,8 +59,8 @@ private:
     };
 
     void work();
-    void emit(const entry& line);
-    void emit_to_file(const entry& line);
+    void emit(std::span<const entry> lines);
+    void change_file();
     std::string file_name_now() const;
 
     log_settings settings_;
@@ -71,6 +74,7 @@ private:
     std::condition_variable wake_;
     std::vector<entry> queue_;
     std::size_t lost_ = 0;
+    bool urgent_ = false;
     bool stopping_ = false;
     std::thread thread_;
 };

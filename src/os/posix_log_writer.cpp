@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace os {
@@ -17,6 +18,7 @@ namespace os {
 namespace {
 
 constexpr std::size_t longest_queue = 100'000; // lines
+constexpr std::chrono::milliseconds gathering{10};
 
 int syslog_facility(const std::string& name) {
     if (name == "user")
@@ -145,14 +147,16 @@ void log_writer::write(base::severity level, const base::log_context& context, s
                 ++lost_;
                 return;
             }
-            bool was_empty = queue_.empty();
+            bool wake = queue_.empty();
+            if (level >= base::severity::warning && !urgent_)
+                wake = urgent_ = true;
             queue_.push_back(std::move(line));
-            if (was_empty)
+            if (wake)
                 wake_.notify_one();
             return;
         }
     }
-    emit(line);
+    emit(std::span(&line, 1));
 }
 
 void log_writer::work() {
@@ -166,45 +170,51 @@ void log_writer::work() {
             wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
             if (queue_.empty())
                 return;
+            wake_.wait_for(lock, gathering, [this] { return stopping_ || urgent_; });
             batch.swap(queue_);
+            urgent_ = false;
             lost = std::exchange(lost_, 0);
         }
-        for (const entry& line : batch)
-            emit(line);
         if (lost > 0)
-            emit({base::severity::warning, settings_.layout.program + ": warning: log: " +
-                                               std::to_string(lost) + " lines lost: too many at once"});
+            batch.push_back({base::severity::warning, settings_.layout.program +
+                                                          ": warning: log: " + std::to_string(lost) +
+                                                          " lines lost: too many at once"});
+        emit(batch);
         batch.clear();
     }
 }
 
-void log_writer::emit(const entry& line) {
+void log_writer::emit(std::span<const entry> lines) {
     std::lock_guard lock(emit_mutex_);
-    if (file_ >= 0) {
-        emit_to_file(line);
-    } else if (stderr_open_ && (!settings_.quiet_stderr || line.level >= base::severity::warning)) {
-        write_all(STDERR_FILENO, line.line + "\n");
+    if (file_ >= 0)
+        change_file();
+    std::string text;
+    for (const entry& one : lines) {
+        if (file_ >= 0 || (stderr_open_ && (!settings_.quiet_stderr || one.level >= base::severity::warning)))
+            text.append(one.line).append("\n");
+        if (settings_.to_syslog)
+            ::syslog(syslog_priority(one.level), "%s", one.line.c_str());
     }
-    if (settings_.to_syslog)
-        ::syslog(syslog_priority(line.level), "%s", line.line.c_str());
+    if (!text.empty())
+        write_all(file_ >= 0 ? file_ : STDERR_FILENO, text);
 }
 
-void log_writer::emit_to_file(const entry& line) {
-    if (settings_.file.find('%') != std::string::npos) {
-        std::string name = file_name_now();
-        if (name != file_name_) {
-            file_name_ = std::move(name);
-            int next = open_log_file(file_name_);
-            if (next >= 0) {
-                ::close(file_);
-                file_ = next;
-            } else { // the old file goes on
-                base::error why = base::last_error("cannot open log file: " + file_name_);
-                write_all(file_, settings_.layout.program + ": warning: " + why.message() + "\n");
-            }
-        }
+// To the one whose name holds now.
+void log_writer::change_file() {
+    if (settings_.file.find('%') == std::string::npos)
+        return;
+    std::string name = file_name_now();
+    if (name == file_name_)
+        return;
+    file_name_ = std::move(name);
+    int next = open_log_file(file_name_);
+    if (next >= 0) {
+        ::close(file_);
+        file_ = next;
+    } else { // the old file goes on
+        base::error why = base::last_error("cannot open log file: " + file_name_);
+        write_all(file_, settings_.layout.program + ": warning: " + why.message() + "\n");
     }
-    write_all(file_, line.line + "\n");
 }
 
 } // namespace os
