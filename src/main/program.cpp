@@ -27,7 +27,12 @@
 
 namespace {
 
-constexpr std::size_t disk_threads = 4;
+// Making files is serialised by the lock of their directory: more threads than processors only wait for it,
+// and one must be left when another waits for the disk.
+std::size_t disk_threads() {
+    return std::clamp<std::size_t>(os::processor_count(), 2, 4);
+}
+
 constexpr std::chrono::seconds patience{5}; // for what is under way when the process is told to end
 
 void say(const std::string& text) {
@@ -110,7 +115,7 @@ private:
             return adopted.error();
         std::size_t threads = config_.whole.threads != 0 ? config_.whole.threads : os::processor_count();
         workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
-        disk_ = std::make_unique<os::worker_pool>("disk", disk_threads, os::prepare_file_thread);
+        disk_ = std::make_unique<os::worker_pool>("disk", disk_threads(), os::prepare_file_thread);
         tls_ = std::make_unique<tls_setup>(config_, logger_);
         auto syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
         for (const config::instance& i : config_.instances) {
