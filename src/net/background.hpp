@@ -1,10 +1,12 @@
 // How coroutines wait for work that keeps a thread busy, without keeping their network thread.
 //
 //     auto ids = co_await work.run(job);          // `job` is a named callable; its result comes back
+//     auto soon = work.start(worker, job);        // the same, to be waited for later: co_await soon.wait()
 //
 // The work is done on a pool and the coroutine goes on on its own thread.
 #pragma once
 
+#include "net/pending.hpp"
 #include "net/stream.hpp"
 #include "os/gate.hpp"
 #include "os/worker_pool.hpp"
@@ -32,6 +34,27 @@ public:
             return run_for_nothing(std::move(job));
         else
             return run_for<value>(std::move(job));
+    }
+
+    // What the job refers to must live until it is over, waited for or not.
+    template <class Job>
+    pending<std::invoke_result_t<Job&>> start(worker& on, Job job) {
+        using state = typename pending<std::invoke_result_t<Job&>>::state;
+        auto result = std::make_shared<state>(on);
+        auto kept = std::make_shared<Job>(std::move(job));
+        gate_.enter();
+        bool posted = pool_.post([this, &on, kept, state_of = result]() mutable {
+            state_of->value.emplace((*kept)());
+            kept.reset();
+            on.post([mine = std::move(state_of)] {
+                mine->over = true;
+                mine->done.notify();
+            });
+            gate_.leave();
+        });
+        if (!posted) // as above
+            gate_.leave();
+        return pending<std::invoke_result_t<Job&>>(std::move(result));
     }
 
     // Waits until nothing is under way: afterwards event loops may be destroyed.

@@ -3,17 +3,15 @@
 #include "relay/forwarder.hpp"
 
 #include "base/text.hpp"
+#include "relay/messages_in_turn.hpp"
 
-#include <algorithm>
-#include <span>
+#include <utility>
 
 namespace relay {
 
 using std::chrono::seconds;
 
 namespace {
-
-constexpr std::size_t announced_at_once = 64; // claims made durable by one flush
 
 std::string_view text_of(run_reason why) {
     switch (why) {
@@ -173,24 +171,23 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
     co_return run_outcome{};
 }
 
+// While one message is sent the next one is fetched, so that neither disk nor network waits for the other;
+// but only over a connection that has been made, lest a next hop out of reach has messages claimed for
+// nothing.
 net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::string> ids) {
-    for (std::size_t i = 0; i < ids.size() && !stopping_ && !run_ends_; ++i) {
-        if (i % announced_at_once == 0) {
-            std::span<const std::string> soon(&ids[i], std::min(announced_at_once, ids.size() - i));
-            auto announce = [this, soon] {
-                store_.announce(soon);
-            };
-            co_await work_.run(announce);
-        }
-        auto message = co_await take(store_, work_, ids[i]);
+    messages_in_turn messages(std::move(ids), store_, work_, worker_);
+    base::result<void> outcome;
+    while (outcome.has_value() && !messages.at_end() && !stopping_ && !run_ends_) {
+        auto message = co_await messages.next();
         if (message.has_error())
-            continue; // the store has said why
+            continue;
         log_taken(message->message);
-        auto delivered = co_await deliver(std::move(*message));
-        if (delivered.has_error())
-            co_return delivered;
+        if (sender_.connected())
+            messages.fetch_next();
+        outcome = co_await deliver(std::move(*message));
     }
-    co_return base::result<void>();
+    co_await messages.give_back(log_);
+    co_return outcome;
 }
 
 void forwarder::log_taken(const spool::claimed_message& message) const {

@@ -49,6 +49,7 @@ net::awaitable<smtp::commit_outcome> immediate_forwarding::forward(std::string i
         co_return forwarded;
     }
     message_sender::outcome sent = co_await sender_.send(std::move(*message));
+    co_await sender_.settled(); // with its answer the submitter may look into the spool
     if (sent.what == message_sender::outcome::kind::answered)
         co_return answer_to(sent.done);
     if (sent.what == message_sender::outcome::kind::filtered)

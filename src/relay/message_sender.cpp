@@ -106,7 +106,10 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
         } else {
             client_session::outcome result = co_await connection_->send(message);
             if (auto* done = std::get_if<smtp::message_done>(&result)) {
-                co_await settle(store_, work_, std::move(message), *done, log_);
+                if (done->what == smtp::message_done::result::sent)
+                    co_await settle_later(std::move(message), *done);
+                else
+                    co_await settle(store_, work_, std::move(message), *done, log_);
                 outcome sent{outcome::kind::answered, std::move(*done)};
                 sent.last = state.last;
                 co_return sent;
@@ -228,6 +231,21 @@ net::awaitable<base::result<void>> message_sender::connect_to(mail::next_hop to,
     co_return connected;
 }
 
+// One at a time: if the disk is slower than the next hop, that has to wait.
+net::awaitable<void> message_sender::settle_later(outgoing_message message, const smtp::message_done& done) {
+    co_await settled();
+    auto kept = std::make_shared<outgoing_message>(std::move(message));
+    auto change = [&store = store_, log = log_, kept, done] {
+        return settle_now(store, std::move(*kept), done, log);
+    };
+    settling_ = work_.start(worker_, std::move(change));
+}
+
+net::awaitable<void> message_sender::settled() {
+    if (settling_)
+        co_await settling_.wait();
+}
+
 net::awaitable<void> message_sender::end_connection() {
     if (connection_)
         co_await connection_->quit();
@@ -236,6 +254,7 @@ net::awaitable<void> message_sender::end_connection() {
 
 net::awaitable<void> message_sender::quit() {
     co_await end_connection();
+    co_await settled();
     filters_.reset();
     unconnectable_.clear();
 }

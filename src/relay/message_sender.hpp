@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "mail/envelope.hpp"
 #include "mail/next_hop.hpp"
+#include "net/pending.hpp"
 #include "net/worker.hpp"
 #include "relay/blocking.hpp"
 #include "relay/client_session.hpp"
@@ -51,10 +52,14 @@ public:
     };
     net::awaitable<outcome> send(outgoing_message message);
 
+    // The files of a message that was sent are deleted while the next one goes its way. Waits for that.
+    net::awaitable<void> settled();
+
     bool connected() const;
     std::string peer() const; // as displayed; empty without a connection
 
-    // Ends the connection, if there is one, with QUIT, or without; what filters keep goes with it.
+    // Ends the connection, if there is one, with QUIT, or without; what filters keep goes with it. quit()
+    // waits until everything is settled().
     net::awaitable<void> quit();
     void drop();
 
@@ -89,6 +94,7 @@ private:
     net::awaitable<void> screen(filter::kind what, outgoing_message& message, screening& state);
     net::awaitable<outcome> not_connected(outgoing_message message, const base::result<route>& wanted,
                                           base::error why);
+    net::awaitable<void> settle_later(outgoing_message message, const smtp::message_done& done);
     net::awaitable<void> end_connection();
 
     const mail::next_hop& default_;
@@ -103,6 +109,7 @@ private:
     route connected_for_;
     std::optional<outgoing_filters> filters_; // made for the first message
     std::set<std::string> unconnectable_;     // addresses of envelopes, since the last quit()
+    net::pending<bool> settling_;             // the message before
     bool stopping_ = false;
     bool interrupted_ = false;
 };

@@ -32,31 +32,28 @@ base::result<void> apply(spool::store& store, spool::claimed_message message,
 base::result<void> outgoing_message::read_ahead() {
     ahead.resize(std::min<std::uint64_t>(piece, message.content_size() + 1));
     used = 0;
-    std::size_t have = 0;
-    while (have < ahead.size()) {
-        auto n = message.read(std::span<char>(ahead).subspan(have));
-        if (n.has_error())
-            return n.error();
-        if (*n == 0) {
-            all_read = true;
-            break;
-        }
-        have += *n;
-    }
-    ahead.resize(have);
+    auto n = message.read(ahead);
+    if (n.has_error())
+        return n.error();
+    all_read = *n < ahead.size();
+    ahead.resize(*n);
     return {};
 }
 
+base::result<outgoing_message> take_now(spool::store& store, const std::string& id) {
+    auto claimed = store.claim(id);
+    if (claimed.has_error())
+        return claimed.error();
+    outgoing_message out(std::move(*claimed));
+    auto read = out.read_ahead();
+    if (read.has_error())
+        return read.error();
+    return out;
+}
+
 net::awaitable<base::result<outgoing_message>> take(spool::store& store, blocking& work, std::string id) {
-    auto claim = [&store, &id]() -> base::result<outgoing_message> {
-        auto claimed = store.claim(id);
-        if (claimed.has_error())
-            return claimed.error();
-        outgoing_message out(std::move(*claimed));
-        auto read = out.read_ahead();
-        if (read.has_error())
-            return read.error();
-        return out;
+    auto claim = [&store, &id] {
+        return take_now(store, id);
     };
     co_return co_await work.run(claim);
 }
@@ -76,15 +73,21 @@ smtp::message_done failed_with(std::string reason) {
     return {smtp::message_done::result::failed, std::move(reason), std::nullopt, {}};
 }
 
-net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
-                            smtp::message_done outcome, const base::logger& log) {
+bool settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
+                const base::logger& log) {
     std::string id = message.message.id();
-    auto change = [&store, &message, &outcome] {
-        return apply(store, std::move(message.message), outcome);
-    };
-    auto changed = co_await work.run(change);
+    auto changed = apply(store, std::move(message.message), outcome);
     if (changed.has_error())
         log.warning("forwarding [{}]: {}", id, changed.error().message());
+    return changed.has_value();
+}
+
+net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
+                            smtp::message_done outcome, const base::logger& log) {
+    auto change = [&] {
+        return settle_now(store, std::move(message), outcome, log);
+    };
+    co_await work.run(change);
 }
 
 } // namespace relay

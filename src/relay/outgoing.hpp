@@ -26,6 +26,7 @@ struct outgoing_message {
 
 // Claims the message and reads the beginning of its content, in one trip to the disk. The store has logged
 // why if it cannot be had.
+base::result<outgoing_message> take_now(spool::store& store, const std::string& id); // [blocks]
 net::awaitable<base::result<outgoing_message>> take(spool::store& store, blocking& work, std::string id);
 
 // Unlocked, as it was.
@@ -36,6 +37,9 @@ net::awaitable<void> put_back(spool::store& store, blocking& work, outgoing_mess
 smtp::message_done failed_with(std::string reason);
 
 // The one place that decides what becomes of a message's files: sent -> deleted, otherwise -> `.bad`.
+// [blocks] False if that could not be done, which is logged.
+bool settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
+                const base::logger& log);
 net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
                             smtp::message_done outcome, const base::logger& log);
 

@@ -1,6 +1,7 @@
 """Sending mail on: every outcome of spec/smtp-client.md, against scripted next hops and a real one."""
 import os
 import re
+import signal
 import socket
 
 import harness
@@ -335,6 +336,38 @@ def test_lost_in_the_second_message(t):
     equal([m.body for m in hop.messages], [b'1\r\n'])
     equal([m.id for m in spool.messages('bad')], ['emailrelay.1.2.1'])
     equal([m.id for m in spool.messages()], ['emailrelay.1.3.1'])
+
+
+def test_the_next_one_is_fetched(t):
+    """While a message is sent the next one is taken, no more, and only over a connection that stands. An early end puts both back,
+    a sudden one leaves it to the next start."""
+    ids = [f'emailrelay.1.{n}.1' for n in (1, 2, 3, 4)]
+    user = ['--user=root'] if is_root() else []
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with t.row(number.name):
+            hop = t.next_hop({'.': ['250 ok', Stall]})
+            spool = t.spool(number.name)
+            for id in ids:
+                spool.add(id)
+            relay = harness.Relay(t, [t.program, '--as-client', hop.address, f'--spool-dir={spool.path}', *user], name=number.name)
+            harness.until(lambda: [m.id for m in spool.messages('busy')] == ids[1:3], 'two messages taken')
+            equal([m.id for m in spool.messages()], ids[3:])
+            relay.signal(number)
+            relay.wait()
+            if number == signal.SIGKILL:
+                t.forward(t.next_hop({'MAIL': '550 no'}).address, spool=spool)
+                equal([m.id for m in spool.messages('bad')], ids[1:])
+            else:
+                equal([m.id for m in spool.messages()], ids[1:])
+    hop = t.next_hop({'.': Stall})
+    spool = t.spool('first')
+    for id in ids:
+        spool.add(id)
+    relay = harness.Relay(t, [t.program, '--as-client', hop.address, f'--spool-dir={spool.path}', *user], name='first')
+    hop.wait_line('DATA')
+    equal([m.id for m in spool.messages('busy')], ids[:1])
+    relay.terminate()
+    equal([m.id for m in spool.messages()], ids)
 
 
 def test_long_replies(t):
