@@ -99,22 +99,17 @@ bool relay_instance::takes_activation_sockets() const {
     return config_.serve_smtp && addresses_for(config_, config::interface_item::service::smtp).empty();
 }
 
-base::result<void> relay_instance::configure_filters() {
+void relay_instance::configure_filters() {
     filters_ = filter_settings_of(config_.filters, config_, log_);
     if (config_.verifier) {
-        auto verifier = verifier_of(*config_.verifier);
-        if (verifier.has_error())
-            return verifier.error();
-        verifier_.make = std::move(*verifier);
+        verifier_.make = verifier_of(*config_.verifier);
         verifier_.timeout = seconds(config_.filter_timeout);
         verifier_.lookups = &lookups_;
     }
-    return {};
 }
 
 base::result<void> relay_instance::configure() {
-    if (auto checked = configure_filters(); checked.has_error())
-        return checked;
+    configure_filters();
     if (auto read = auth_.prepare(config_); read.has_error())
         return read.error();
     if (!config_.forward_to.empty()) {

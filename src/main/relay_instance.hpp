@@ -78,7 +78,7 @@ public:
 private:
     base::result<void> bind(net::worker_group& workers);
     relay::reception_settings door_settings(std::size_t each_for_helpers = 0) const;
-    base::result<void> configure_filters();
+    void configure_filters();
     relay::smtp_server_settings server_settings() const;
     relay::pop_server_settings pop_settings() const;
     relay::admin_server_settings admin_settings() const;

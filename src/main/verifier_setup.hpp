@@ -1,8 +1,7 @@
 // From the address verifier that is configured to the one that runs.
 #pragma once
 
-#include "base/result.hpp"
 #include "config/specifications.hpp"
 #include "verify/verifier.hpp"
 
-base::result<verify::maker> verifier_of(const config::verifier_specification& given);
+verify::maker verifier_of(const config::verifier_specification& given);
