@@ -192,6 +192,17 @@ def test_what_it_gets(t):
     equal(int(lines[9]), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+def test_a_binary(t):
+    """Started without a shell, under the path that was configured; with --user=root it is root's. Here the message is the program."""
+    relay = filtered(t, '/usr/bin/python3', anonymous='content')
+    program = f'import os\nopen("{t.dir}/seen", "wb").write(open("/proc/self/cmdline", "rb").read() + str(os.getresuid()).encode())\nos._exit(103)\n'
+    equal(submit(relay, program.replace('\n', '\r\n').encode()), processed)
+    message = relay.spool.one()
+    me = (os.geteuid(),) * 3
+    equal((t.dir / 'seen').read_bytes(), f'/usr/bin/python3\0{message.content_path}\0{message.envelope_path}.new\0{me}'.encode())
+    relay.wait_log(r'filter \[python3\]: \[\S+\]: ok\+rescan response')
+
+
 def test_a_relative_spool_directory(t):
     """Programs are told paths as the directory was given; servers, which may be elsewhere, absolute ones."""
     program = script(t, f'printf "%s\\n" "$@" >{t.dir}/seen; test -f "$1" && test -f "$2"')

@@ -1,5 +1,6 @@
 """milter: with the daemons that people use, and with the same ones behind Postfix: the same answers and the same message
 (spec/filters-and-verifiers.md, docs/filters.md)."""
+import os
 import re
 
 from harness import Wire, domain, equal, fail, find, free_port, limit, match, mount_over, need, private_mounts, private_network, until, connects
@@ -201,6 +202,34 @@ def test_rspamd(t):
     with t.row('spam'):
         reply, message = both.send(header + b'\r\n' + pattern)
         equal(reply, (554, ['5.7.1 Gtube pattern']))
+
+
+def clamav(t, signature):
+    """clamav-milter and clamd with a data base of one signature."""
+    need('clamav-milter', 'clamd')
+    database = t.folder('clamav')
+    (database / 'test.ndb').write_text(f'Test.Bad:0:*:{signature.hex()}\n')
+    os.chmod(database / 'test.ndb', 0o644)
+    clamd_socket = t.dir / 'clamd.sock'
+    config = t.file('clamd.conf', f'DatabaseDirectory {database}\nLocalSocket {clamd_socket}\nForeground yes\nUser root\n')
+    t.start([find('clamd'), '-c', config], name='clamd')
+    until(lambda: os.path.exists(clamd_socket), 'clamd listening', seconds=120)
+    port = free_port()
+    config = t.file('clamav-milter.conf', f'MilterSocket inet:{port}@127.0.0.1\nClamdSocket unix:{clamd_socket}\nForeground yes\nOnInfected Reject\n'
+                                          f'RejectMsg infected by %v\nAddHeader Add\nUser root\n')
+    return daemon(t, [find('clamav-milter'), '-c', config], port, 'clamav-milter')
+
+
+@limit(240)
+def test_clamav(t):
+    signature = b'a-very-bad-thing-indeed'
+    both = Both(t, clamav(t, signature))
+    with t.row('clean'):
+        reply, message = both.send(plain)
+        match(message.decode(), r'(?m)^X-Virus-Status: Clean')
+    with t.row('infected'):
+        reply, message = both.send(header + b'\r\n' + signature + b'\r\n')
+        equal(reply, (550, ['5.7.1 infected by Test.Bad.UNOFFICIAL']))
 
 
 @limit(240)

@@ -1,9 +1,8 @@
 """Filters and verifiers that are servers: net:, spam:, spam-edit:, milter: (spec/filters-and-verifiers.md sections 4, 5 and 7)."""
-import os
 import re
 import time
 
-from harness import equal, fail, find, free_port, limit, match, need, until, connects
+from harness import equal, fail, free_port, limit, match
 from helper_servers import LineServer, Spamd, heard, milter, spamd
 from test_filters import fifty_at_once
 
@@ -392,28 +391,3 @@ def test_milter_failures(t):
         relay = t.relay(filter=f'milter:{server.address}', filter_timeout=2, spool=t.spool('http'))
         equal(submit(relay), (452, ['failed']))
         relay.spool.check_empty()
-
-
-@limit(240)
-def test_clamav(t):
-    """clamav-milter with a data base of one signature: the EICAR file is refused, other mail passes."""
-    need('clamav-milter', 'clamd')
-    database = t.folder('clamav')
-    (database / 'test.ndb').write_text('Test.Bad:0:*:' + b'a-very-bad-thing-indeed'.hex() + '\n')
-    os.chmod(database / 'test.ndb', 0o644)
-    user = 'root' if os.geteuid() == 0 else ''
-    clamd_socket = t.dir / 'clamd.sock'
-    config = t.file('clamd.conf', f'DatabaseDirectory {database}\nLocalSocket {clamd_socket}\nForeground yes\n' + (f'User {user}\n' if user else ''))
-    t.start([find('clamd'), '-c', config], name='clamd')
-    until(lambda: os.path.exists(clamd_socket), 'clamd listening', seconds=120)
-    port = free_port()
-    config = t.file('clamav-milter.conf', f'MilterSocket inet:{port}@127.0.0.1\nClamdSocket unix:{clamd_socket}\nForeground yes\nOnInfected Reject\n'
-                                          f'RejectMsg infected by %v\nAddHeader Add\n' + (f'User {user}\n' if user else ''))
-    t.start([find('clamav-milter'), '-c', config], name='clamav-milter')
-    until(lambda: connects('127.0.0.1', port), 'clamav-milter listening', seconds=60)
-    relay = t.relay(filter=f'milter:127.0.0.1:{port}')
-    equal(submit(relay)[0], 250)
-    match(relay.spool.one().content.decode(), r'(?m)^X-Virus-Status: Clean')
-    code, texts = submit(relay, b'Subject: x\r\n\r\na-very-bad-thing-indeed\r\n')
-    equal(code, 550)
-    match(texts[0], 'infected by Test.Bad')
