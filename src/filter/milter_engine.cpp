@@ -282,8 +282,9 @@ milter_todo milter_engine::advance() {
             }
             const milter_field& field = message_.headers[at_++];
             std::string_view value = field.value;
-            if ((protocol_ & leading_space) == 0)
-                value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
+            // One only, as other mail servers do: for a signature of the header as it is the others count.
+            if ((protocol_ & leading_space) == 0 && value.starts_with(' '))
+                value.remove_prefix(1);
             put_string(data, field.name);
             put_string(data, value);
             send('L', data);

@@ -359,6 +359,15 @@ TEST(milter_engine, zeros_in_what_it_is_told_end_the_text) {
     EXPECT_THAT(c.lines, testing::Contains("LSubject|a|"));
 }
 
+TEST(milter_engine, takes_one_leading_space_from_values) {
+    milter_message m = about();
+    m.headers = {{"A", "  two"}, {"B", "\ttab"}, {"C", " "}, {"D", ""}, {"E", "tight"}};
+    conversation c(agreeable(), 1000, m);
+    outcome_of(c.run());
+    for (const char* line : {"LA| two|", "LB|\ttab|", "LC||", "LD||", "LE|tight|"})
+        EXPECT_THAT(c.lines, testing::Contains(line));
+}
+
 // Header changes
 
 std::string changed(std::vector<milter_edit> edits, std::size_t hidden = 1) {

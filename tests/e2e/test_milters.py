@@ -4,7 +4,7 @@ import os
 import re
 
 from harness import Wire, domain, equal, fail, find, free_port, limit, match, mount_over, need, private_mounts, private_network, until, connects
-from helper_servers import debian_python, milter, need_module
+from helper_servers import debian_python, heard, milter, need_module
 from mail_servers import Postfix
 from name_server import nsd
 
@@ -169,16 +169,17 @@ def test_opendkim_and_opendmarc_judge(t):
     key, record = signing_key(t)
     name_server(t, record)
     both = Both(t, opendkim(t, 'v', key), opendmarc(t))
-    sign = 'import dkim, sys; m = sys.stdin.buffer.read(); ' \
-           f'sys.stdout.buffer.write(dkim.sign(m, b"sel", b"good.example", open("{key}", "rb").read()) + m)'
-    signed = t.run([debian_python, '-c', sign], input=plain).encode()
-    with t.row('a good signature'):
-        reply, message = both.send(signed)
-        equal(reply[0], 250)
-        results = [value for name, value in shape(message)[0] if name == 'Authentication-Results']
-        equal(len(results), 2)
-        match(' '.join(results), r'dkim=pass')
-        match(' '.join(results), r'dmarc=pass \(p=reject')
+    for how in ('relaxed', 'simple'):
+        with t.row(f'a good signature, {how}'):
+            sign = 'import dkim, sys; m = sys.stdin.buffer.read(); sys.stdout.buffer.write(dkim.sign(' \
+                   f'm, b"sel", b"good.example", open("{key}", "rb").read(), canonicalize=(b"{how}", b"{how}")) + m)'
+            signed = t.run([debian_python, '-c', sign], input=plain).encode()
+            reply, message = both.send(signed)
+            equal(reply[0], 250)
+            results = [value for name, value in shape(message)[0] if name == 'Authentication-Results']
+            equal(len(results), 2)
+            match(' '.join(results), r'dkim=pass')
+            match(' '.join(results), r'dmarc=pass \(p=reject')
     with t.row('a signature of something else'):
         reply, message = both.send(signed.replace(b'.dots', b'.d0ts'))
         equal(reply, (550, ['5.7.1 rejected by DMARC policy for good.example']))
@@ -256,6 +257,34 @@ def test_changes_as_behind_postfix(t):
             program.plan(changes=changes)
             reply, message = both.send(plain)
             equal(reply[0], 250)
+
+
+@limit(120)
+def test_hears_what_it_hears_behind_postfix(t):
+    """Every step but the parameters of MAIL: the relay tells the size unasked."""
+    program, address = milter(t)
+    both = Both(t, address)
+    contents = [plain, b'X-Tight:value\r\nX-Two:  blanks\r\nX-Tab:\ttab\r\nX-Empty:\r\nX-Blank: \r\nX-Blanks:   \r\nX-End: blanks  \r\n'
+                       b'X-Folded:\r\n at once\r\nX-Folds: a\r\n  b\r\n\t\tc \r\n\td\r\n\r\nbody\r\n',
+                b'X-Eight: \xc3\xbc \xff\r\n\r\n\xe4\r\n', b'Subject: no body\r\n\r\n', b'Subject: large\r\n\r\n' + b'0123456789abcdef\r\n' * 10_000]
+    for content in contents:
+        with t.row(repr(content[:50])):
+            before = len(heard(program))
+            both.send(content)
+            until(lambda: sum(h[0] == 'close' for h in heard(program)[before:]) == 2, 'both have said all')
+            said = [h for h in heard(program)[before:] if h[0] not in ('close', 'connect', 'mail', 'body')]
+            half = len(said) // 2
+            for step in said:
+                if step[0] == 'eom':
+                    step[1] = None
+            equal(said[:half], said[half:])
+            sizes = [sum(h[1] for h in part if h[0] == 'body') for part in halves(heard(program)[before:])]
+            equal(sizes[0], sizes[1], 'octets of the body')
+
+
+def halves(said):
+    end = next(n for n, h in enumerate(said) if h[0] == 'close')
+    return said[:end], said[end:]
 
 
 @limit(240)
