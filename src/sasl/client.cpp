@@ -16,6 +16,30 @@ namespace {
 
 constexpr std::string_view separator = "\x01"; // between the pairs of OAUTHBEARER and XOAUTH2
 
+struct server_first {
+    std::string_view nonce;
+    std::string salt;
+    unsigned iterations = 0;
+};
+
+// "r=...,s=...,i=..." of SCRAM (RFC 5802 section 7), with what we are willing to compute.
+std::optional<server_first> read_server_first(std::string_view message) {
+    const auto nonce = take_attribute(message, 'r');
+    if (!nonce)
+        return std::nullopt;
+    const auto salt = take_attribute(message, 's');
+    if (!salt)
+        return std::nullopt;
+    const auto count = take_attribute(message, 'i');
+    if (!count)
+        return std::nullopt;
+    auto decoded = base::base64_decode(*salt);
+    const auto iterations = base::to_number(*count).value_or(0);
+    if (!decoded || decoded->empty() || iterations < fewest_iterations || iterations > most_iterations)
+        return std::nullopt;
+    return server_first{*nonce, std::move(*decoded), static_cast<unsigned>(iterations)};
+}
+
 } // namespace
 
 // ---- choosing
@@ -158,34 +182,35 @@ std::string client_exchange::gs2_header() const {
 }
 
 client_step client_exchange::scram_answer(std::string_view challenge) {
-    if (sent_ == 2) {
-        std::string_view rest = challenge;
-        const auto nonce = take_attribute(rest, 'r');
-        const auto salt = nonce ? take_attribute(rest, 's') : std::nullopt;
-        const auto count = salt ? take_attribute(rest, 'i') : std::nullopt;
-        auto decoded = salt ? base::base64_decode(*salt) : std::nullopt;
-        const auto iterations = count ? base::to_number(*count) : std::nullopt;
-        const bool ours = nonce && nonce->size() > facts_.nonce.size() && nonce->starts_with(facts_.nonce);
-        if (!ours || !decoded || decoded->empty() || !iterations || *iterations < fewest_iterations ||
-            *iterations > most_iterations)
-            return cancel{};
-        salt_ = std::move(*decoded);
-        iterations_ = static_cast<unsigned>(*iterations);
-        std::string bound = gs2_header();
-        if (has_channel_binding(chosen_.how))
-            bound += facts_.bindings.front().data;
-        without_proof_ = fmt::format("c={},r={}", base::base64_encode(bound), *nonce);
-        auth_message_ = fmt::format("{},{},{}", first_bare_, challenge, without_proof_);
-        return client_compute{};
-    }
-    if (sent_ == 3 && challenge.starts_with("v=")) {
-        const auto proof = base::base64_decode(challenge.substr(2, challenge.find(',') - 2));
-        const scram_keys keys = scram_keys_from(salted_.view());
-        server_proved_ = proof && equal_in_constant_time(
-                                      scram_server_signature(keys.server_key.view(), auth_message_), *proof);
-        if (server_proved_)
-            return response{};
-    }
+    if (sent_ == 2)
+        return scram_first(challenge);
+    if (sent_ == 3 && challenge.starts_with("v="))
+        return scram_last(challenge.substr(2));
+    return cancel{};
+}
+
+client_step client_exchange::scram_first(std::string_view challenge) {
+    auto given = read_server_first(challenge);
+    const std::string& ours = facts_.nonce;
+    if (!given || !given->nonce.starts_with(ours) || given->nonce.size() == ours.size())
+        return cancel{};
+    salt_ = std::move(given->salt);
+    iterations_ = given->iterations;
+    std::string bound = gs2_header();
+    if (has_channel_binding(chosen_.how))
+        bound += facts_.bindings.front().data;
+    without_proof_ = fmt::format("c={},r={}", base::base64_encode(bound), given->nonce);
+    auth_message_ = fmt::format("{},{},{}", first_bare_, challenge, without_proof_);
+    return client_compute{};
+}
+
+client_step client_exchange::scram_last(std::string_view signature) {
+    const auto proof = base::base64_decode(signature.substr(0, signature.find(',')));
+    const scram_keys keys = scram_keys_from(salted_.view());
+    server_proved_ = proof && equal_in_constant_time(
+                                  scram_server_signature(keys.server_key.view(), auth_message_), *proof);
+    if (server_proved_)
+        return response{};
     return cancel{};
 }
 

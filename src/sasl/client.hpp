@@ -89,6 +89,8 @@ private:
     base::secret_text oauthbearer() const;
     std::string gs2_header() const;
     client_step scram_answer(std::string_view challenge);
+    client_step scram_first(std::string_view challenge);
+    client_step scram_last(std::string_view signature);
 
     candidate chosen_;
     client_facts facts_;
