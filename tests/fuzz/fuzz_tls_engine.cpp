@@ -1,7 +1,7 @@
-// Both back-ends as servers against octets that are not what they should be.
+// Both back-ends, as servers and as clients, against octets that are not what they should be.
 //
-// Input: a first octet of choices (bit 0: library, bit 1: after a handshake), then what the peer sends. After
-// a handshake the peer is a client of OpenSSL's whose records stand in front.
+// Input: a first octet of choices (bit 0: library, bit 1: after a handshake, bit 2: the client), then what
+// the peer sends. After a handshake the peer is OpenSSL whose records stand in front.
 //
 // Oracles: no crash; an engine that has failed stays failed and writes nothing in clear; what is read behind
 // good records is refused rather than taken for plain text, however the octets are cut.
@@ -77,33 +77,36 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         return 0;
     static const std::unique_ptr<tls::context> servers[] = {make(tls::role::server, tls::library::openssl),
                                                             make(tls::role::server, tls::library::mbedtls)};
-    static const std::unique_ptr<tls::context> clients = make(tls::role::client, tls::library::openssl);
+    static const std::unique_ptr<tls::context> clients[] = {make(tls::role::client, tls::library::openssl),
+                                                            make(tls::role::client, tls::library::mbedtls)};
     std::string_view input(reinterpret_cast<const char*>(bytes) + 1, size - 1);
-    const auto server = servers[bytes[0] & 1]->begin();
+    const bool as_client = (bytes[0] & 4) != 0;
+    const auto tried = (as_client ? clients : servers)[bytes[0] & 1]->begin();
     if ((bytes[0] & 2) == 0) {
-        bool failed = false;
+        bool failed = as_client && tried->handshake().has_error(); // its first flight
+        require(!failed);
         for (; !input.empty(); input.remove_prefix(std::min<std::size_t>(input.size(), 7))) {
-            server->feed(input.substr(0, 7));
-            auto done = server->handshake();
+            tried->feed(input.substr(0, 7));
+            auto done = tried->handshake();
             require(!failed || done.has_error());
             failed = done.has_error();
             require(failed || !*done); // nobody gets through by accident
         }
         return 0;
     }
-    const auto client = clients->begin();
-    shake_hands(*client, *server);
-    require(client->write("good").has_value());
-    server->feed(client->take_output());
-    require(read_all(*server).first == "good");
+    const auto peer = (as_client ? servers : clients)[0]->begin();
+    shake_hands(as_client ? *tried : *peer, as_client ? *peer : *tried);
+    require(peer->write("good").has_value());
+    tried->feed(peer->take_output());
+    require(read_all(*tried).first == "good");
     bool failed = false;
     for (; !input.empty(); input.remove_prefix(std::min<std::size_t>(input.size(), 11))) {
-        server->feed(input.substr(0, 11));
-        auto [text, wrong] = read_all(*server);
+        tried->feed(input.substr(0, 11));
+        auto [text, wrong] = read_all(*tried);
         require(text.empty());
         require(!failed || wrong);
         failed = wrong;
     }
-    require(!failed || server->write("x").has_error());
+    require(!failed || tried->write("x").has_error());
     return 0;
 }
