@@ -3,6 +3,7 @@ import base64
 import os
 import re
 import smtplib
+import socket
 import time
 
 import harness
@@ -111,6 +112,53 @@ def test_trusted_address(t):
     with relay.greeted() as wire:
         wire.exact('MAIL FROM:<a@b>', '530 authentication required')
     relay.wait_log(r'server authentication enabled but not a trusted address: 127\.0\.0\.1$')
+
+
+def test_trusted_ranges(t):
+    """Networks by their true masks, whole octets, and a unix-domain socket; the narrowest counts."""
+    listener, bound = t.dir / 'listener.socket', t.dir / 'client.socket'
+    relay = relay_with(t, 'server none 127.0.0.8/29 network\nserver none 127.1.*.* octets\nserver none 127.0.0.0/16 wide\n'
+                          'server none 127.2.128.0/17 upper\n'
+                          f'server none {bound} bound\nserver none / nameless\n', interface=f'127.0.0.1,{listener}')
+    for address, keyword in (('127.0.0.8', 'network'), ('127.0.0.15', 'network'), ('127.0.0.16', 'wide'), ('127.1.2.3', 'octets'),
+                             ('127.2.128.1', 'upper'), ('127.2.127.255', None), ('127.3.0.1', None), ('127.0.0.7', 'wide')):
+        with t.row(address), relay.connect(source=(address, 0)) as wire:
+            wire.expect('220 .*')
+            wire.ask('EHLO x', 250)
+            if keyword is None:
+                wire.exact('MAIL FROM:<a@b>', '530 authentication required')
+                continue
+            equal(wire.submit(body)[0], 250)
+            equal(relay.spool.one().field('Authentication'), keyword)
+            for name in relay.spool.names():
+                (relay.spool.path / name).unlink()
+    for path, keyword in ((None, 'nameless'), (bound, 'bound')):
+        with t.row(keyword):
+            client = socket.socket(socket.AF_UNIX)
+            if path:
+                client.bind(str(path))
+            client.connect(str(listener))
+            with harness.Wire(client) as wire:
+                wire.expect('220 .*')
+                wire.ask('EHLO x', 250)
+                equal(wire.submit(body)[0], 250)
+            equal(relay.spool.one().field('Authentication'), keyword)
+            for name in relay.spool.names():
+                (relay.spool.path / name).unlink()
+
+
+def test_challenges_differ(t):
+    relay = relay_with(t)
+    seen = []
+    for _ in range(3):
+        with relay.greeted() as wire:
+            for _ in range(2):
+                wire.say('AUTH CRAM-MD5')
+                challenge = base64.b64decode(wire.expect('334 .*')[4:]).decode()
+                match(challenge, rf'^<\d+\.\d+@{re.escape(harness.domain)}>$')
+                seen.append(challenge)
+                wire.exact('*', '501 authentication cancelled')
+    equal(len(set(seen)), 6)
 
 
 @harness.limit(180)
@@ -238,6 +286,9 @@ def test_wrong_files(t):
                           *user, f'--server-auth={path}', *words]), path
     result, path = start(None)
     equal((result.returncode, result.stderr), (1, f'emailrelay: error: cannot read secrets file: {path}\n'))
+    result = t.try_run([t.program, '--as-server', '--no-daemon', '--port=0', f'--spool-dir={spool.path}', '--server-auth=plain:YQ:Yg',
+                        *(['--user=root'] if harness.is_root() else [])])
+    match(result.stderr, r'(?m)^emailrelay: error: cannot read secrets file: /.*/plain:YQ:Yg$')  # that form is for the client
     result, path = start('server plain a b\nfoo plain a b\nserver plain a\nserver plain x y z w q\nserver plain a c\n'
                          'server none ::1 x\nserver none ::1 y\n')
     equal(result.returncode, 1)
@@ -320,7 +371,7 @@ def pam_relay(t, lines, users='alice:wonderland:emailrelay\n', **options):
     environment = t.environment(words=['--user=root'])
     env = {'LD_PRELOAD': wrapper, 'PAM_WRAPPER': '1', 'PAM_WRAPPER_SERVICE_DIR': str(services), 'UID_WRAPPER_DISABLE_DEEPBIND': '1',
            'ASAN_OPTIONS': environment['ASAN_OPTIONS'] + ':verify_asan_link_order=0:detect_leaks=0'}
-    return t.relay(server_auth='pam:', env=env, **options)
+    return t.relay(env=env, **{'server_auth': 'pam:', **options})
 
 
 both = 'auth required MATRIX\naccount required MATRIX\n'
@@ -340,6 +391,30 @@ def test_pam(t):
         wire.exact(pam_right, '235 authentication successful')
         equal(wire.submit(body), (250, ['message processed']))
     equal(relay.spool.one().field('Authentication'), 'alice')
+
+
+def test_pam_for_pop(t):
+    """USER and PASS, and PLAIN; no stamp for APOP in the greeting."""
+    relay = pam_relay(t, both, server_auth=None, pop_auth='pam:', pop=True, pop_port=0)
+    port = int(relay.wait_log(r'pop server on .*[:.](\d+)$').group(1))
+
+    def wire():
+        wire = harness.Wire.tcp('127.0.0.1', port)
+        equal(wire.line(), '+OK POP3 server ready')
+        return wire
+    with wire() as one:
+        one.exact('CAPA', '+OK capability list follows', 'USER', 'CAPA', 'TOP', 'UIDL', 'SASL PLAIN', '.')
+        one.say('USER alice')
+        one.expect(r'\+OK.*')
+        one.say('PASS guess')
+        one.expect('-ERR.*')
+        relay.wait_log(r'warning: pam error: pam_authenticate: 7: Authentication failure$')
+        one.say('USER alice')
+        one.expect(r'\+OK.*')
+        one.exact('PASS wonderland', '+OK')
+    with wire() as one:
+        one.exact('AUTH PLAIN ' + b64('\0alice\0wonderland'), '+OK')
+    relay.wait_log(r'pop authentication of alice connected from 127\.0\.0\.1:\d+$')
 
 
 @harness.limit(120)

@@ -62,6 +62,43 @@ def logged_in(relay, mechanism):
                    r'for \[alice\] from line 1$')
 
 
+def test_nothing_before_tls(t):
+    """Neither under --server-tls-required, nor when the lists of mechanisms say so: what is offered and what is answered."""
+    site = Site(t)
+    plain = b64('\0alice\0' + password)
+
+    def encrypted(wire):
+        wire.exact('STARTTLS', '220 ready to start tls')
+        wire.socket = ssl.create_default_context(cafile=site.authority.certificate).wrap_socket(wire.socket, server_hostname='localhost')
+        return wire
+    for library in libraries:
+        common = ['--server-tls', f'--server-tls-certificate={site.certificate}', f'--tls-config={library}', f'--server-auth={site.secrets}']
+        required = t.relay(*common, '--server-tls-required', spool=t.spool(f'required-{library}'))
+        chosen = t.relay(*common, '--server-auth-config=m:;a:plain,login', spool=t.spool(f'chosen-{library}'))
+        for relay, mechanisms, needed in ((required, 'CRAM-SHA512 CRAM-SHA256 CRAM-SHA1 CRAM-MD5 PLAIN LOGIN', '530 authentication required: use starttls'),
+                                          (chosen, 'PLAIN LOGIN', '530 authentication required')):
+            with t.row(f'{library} {mechanisms}'), relay.connect() as wire:
+                wire.expect('220 .*')
+                hello = [f'250-{harness.domain} says hello', '250-STARTTLS', '250-VRFY', '250-PIPELINING', '250 8BITMIME']
+                wire.exact('EHLO x', *hello)
+                wire.exact('AUTH PLAIN ' + plain, '504 unsupported authentication mechanism: use starttls')
+                wire.exact('AUTH CRAM-MD5', '504 unsupported authentication mechanism: use starttls')
+                wire.exact('MAIL FROM:<a@b>', needed)
+                wire.exact('VRFY a', needed)
+                encrypted(wire)
+                wire.exact('EHLO x', hello[0], f'250-AUTH {mechanisms}', *hello[2:])
+                wire.exact('MAIL FROM:<a@b>', '530 authentication required')
+                wire.exact('AUTH PLAIN ' + plain, '235 authentication successful')
+                wire.ask('MAIL FROM:<a@b>', 250)
+        with t.row(f'{library} logged in before'):
+            relay = t.relay(*common, spool=t.spool(f'before-{library}'))
+            with relay.greeted() as wire:
+                wire.exact('AUTH PLAIN ' + plain, '235 authentication successful')
+                encrypted(wire)
+                wire.ask('EHLO x', 250)
+                wire.exact('MAIL FROM:<a@b>', '530 authentication required')
+
+
 @harness.limit(240)
 def test_swaks(t):
     need('swaks')

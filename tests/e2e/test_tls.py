@@ -1,6 +1,7 @@
 """TLS on both sides, against openssl, curl, swaks, msmtp, Python, Postfix and the relay itself, with both libraries."""
 import os
 import pwd
+import re
 import smtplib
 import socket
 import ssl
@@ -10,6 +11,7 @@ import threading
 import harness
 from certificates import Authority
 from harness import domain, equal, fail, match, need
+from helper_servers import LineServer
 from mail_servers import Postfix
 
 libraries = ['openssl', 'mbedtls']
@@ -673,6 +675,86 @@ def test_next_hops_that_cannot_or_misbehave(t):
             equal(spool.one('bad').field('Reason'), reason)
             if any('MAIL' in line for _, line in hop.lines):
                 fail(f'in clear: {hop.lines}')
+
+
+def test_name_asked_for_in_the_handshake(t):
+    """SNI: --client-tls-server-name, and nothing else."""
+    certificate = Authority(t).issue('mail.example.org', san='DNS:mail.example.org')
+    asked = []
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate)
+    made.sni_callback = lambda _, name, __: asked.append(name)
+    listener = socket.create_server(('127.0.0.1', 0))
+    t.on_end(listener.close)
+
+    def serve():
+        try:
+            while True:
+                connection = listener.accept()[0]
+                try:
+                    made.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    pass
+        except OSError:
+            pass
+    threading.Thread(target=serve, daemon=True).start()
+    for library in libraries:
+        for n, (words, name) in enumerate([([], None), (['--client-tls-server-name=front.example.org'], 'front.example.org'),
+                                           ([f'--client-tls-verify={certificate}', '--client-tls-verify-name=mail.example.org'], None)]):
+            with t.row(f'{library} {words}'):
+                asked.clear()
+                onward(t, f'127.0.0.1:{listener.getsockname()[1]}', '--client-tls-connection', *words, status=1, library=library,
+                       name=f'{library}{n}')
+                equal(asked, [name])
+
+
+def test_switches_of_the_libraries(t):
+    need('openssl')
+    authority = Authority(t)
+    certificate = authority.issue('localhost', rsa=True)
+
+    def cipher(relay):
+        said = t.run(['openssl', 's_client', '-connect', f'127.0.0.1:{relay.port}', '-starttls', 'smtp', '-tls1_2', '-cipher',
+                      'ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384'], input='', status=None)
+        return re.search(r'Cipher is (\S+)', said).group(1)
+    with t.row('op_server_preference'):
+        equal(cipher(server(t, authority, certificate=certificate, name='client')), 'ECDHE-RSA-AES128-GCM-SHA256')
+        equal(cipher(server(t, authority, '--tls-config=OP_Server_Preference,op_all', certificate=certificate, name='server')),
+              'ECDHE-RSA-AES256-GCM-SHA384')
+    with t.row('noisy'):
+        relay = server(t, authority, '--tls-config=noisy,nopsa', library='mbedtls', certificate=certificate, name='noisy')
+        start_tls(relay, context()).quit()
+        relay.wait_log(r'tls: mbedtls: \d: ')
+        if 'ignored' in relay.output:
+            fail(relay.output)
+    for library in libraries:
+        with t.row(f'{library} noverify'):
+            relay = server(t, authority, '--tls-config=noverify', library=library, certificate=certificate, name=f'{library}-noverify')
+            client = start_tls(relay, context(authority=None, certificate=authority.issue('me')))
+            client.sendmail('a@b', ['c@d'], body)
+            equal(relay.spool.one().field('ClientCertificate'), '')
+
+
+def test_what_never_is_encrypted(t):
+    """The administration and the helpers over the network, whatever the options of TLS say."""
+    authority = Authority(t)
+    certificate = authority.issue('localhost', rsa=True)
+    asked = LineServer(t, lambda line, n: 'ok\n')
+    verifier = LineServer(t, lambda line, n: '1|\n')
+    relay = server(t, authority, '--client-tls-connection', '--client-tls-required', f'--client-tls-certificate={certificate}', '--admin=0',
+                   f'--filter=net:{asked.address}', f'--address-verifier=net:{verifier.address}', '--forward-to=127.0.0.1:1',
+                   mode='--server-tls-connection', certificate=certificate)
+    port = int(relay.wait_log(r'admin server on .*[:.](\d+)$').group(1))
+    with harness.Wire.tcp('127.0.0.1', port) as wire:
+        wire.send('status\n')
+        match(wire.socket.recv(1000).decode(), 'E-MailRelay|smtp|emailrelay')
+    client = context().wrap_socket(relay.connect().socket, server_hostname='localhost')
+    wire = harness.Wire(client)
+    wire.expect('220 .*')
+    wire.ask('EHLO x', 250)
+    equal(wire.submit(body)[0], 250)
+    match(verifier.lines[0][1], r'^you@example\.net\|')
+    match(asked.lines[0][1], r'\.content$')
 
 
 def test_keygen(t):
