@@ -120,7 +120,7 @@ message_header read_header(std::string_view message) {
             break;
         out.size += line.size();
         if (is_empty) {
-            out.separator = line;
+            out.separator += line;
             break;
         }
         fields = out.size;
