@@ -3,9 +3,9 @@
 #include "pop/server_engine.hpp"
 
 #include "base/base64.hpp"
+#include "base/line_reader.hpp"
 #include "base/text.hpp"
 #include "pop/content_writer.hpp"
-#include "smtp/command_line.hpp"
 
 #include <fmt/format.h>
 
@@ -97,7 +97,7 @@ struct server_engine::impl {
     authentication how;
     std::string peer;
     base::logger log;
-    smtp::command_line lines;
+    base::line_reader lines;
     std::span<const char> input;
     std::string output;
 
@@ -532,7 +532,7 @@ void server_engine::tls_established(const base::tls_session&) {
     e.busy = impl::doing::nothing;
     e.encrypted = true;
     e.user_name.clear();
-    e.lines = smtp::command_line(e.settings.max_auth_line);
+    e.lines = base::line_reader(e.settings.max_auth_line);
 }
 
 void server_engine::tls_failed(std::string_view reason) {

@@ -8,12 +8,12 @@
 #include "smtp/server_engine.hpp"
 
 #include "base/base64.hpp"
+#include "base/line_reader.hpp"
 #include "base/text.hpp"
 #include "mail/idn.hpp"
 #include "mail/received.hpp"
 #include "smtp/channel_bindings.hpp"
 #include "smtp/command.hpp"
-#include "smtp/command_line.hpp"
 #include "smtp/content_scanner.hpp"
 
 #include <algorithm>
@@ -147,7 +147,7 @@ struct server_engine::impl {
     void reply(const Pieces&... pieces);
     void add(std::string_view text) { output_ += text; }
     void add(untrusted text);
-    void log_command(const command& c, const command_line::line& line);
+    void log_command(const command& c, const base::line_reader::line& line);
     void warn_of_long_line(std::size_t size);
     void log_content_once();
 
@@ -210,7 +210,7 @@ struct server_engine::impl {
 
     // in and out
     std::span<const char> input_;
-    command_line line_;
+    base::line_reader line_;
     std::string output_;
 };
 
@@ -332,7 +332,7 @@ void server_engine::impl::tls_failed(std::string_view reason) {
 }
 
 void server_engine::impl::start(bool service_available) {
-    line_ = command_line(longest_line());
+    line_ = base::line_reader(longest_line());
     available_ = service_available;
     if (!available_)
         reply("421 service not available");
@@ -983,7 +983,7 @@ step server_engine::impl::do_starttls() {
         return out_of_sequence();
     reply("220 ready to start tls");
     input_ = {};
-    line_ = command_line(longest_line());
+    line_ = base::line_reader(longest_line());
     helo_.clear();
     login_.reset();
     asked_ = question::tls;
@@ -1122,7 +1122,7 @@ void server_engine::impl::add(untrusted piece) {
         output_ += base::printable(piece.text);
 }
 
-void server_engine::impl::log_command(const command& c, const command_line::line& line) {
+void server_engine::impl::log_command(const command& c, const base::line_reader::line& line) {
     if (!log_.wants_verbose())
         return;
     if (line.too_long) {

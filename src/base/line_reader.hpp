@@ -13,12 +13,12 @@
 #include <span>
 #include <string_view>
 
-namespace smtp {
+namespace base {
 
-class command_line {
+class line_reader {
 public:
     // Octets without CR-LF; 0 = none.
-    explicit command_line(std::size_t limit) : limit_(limit) {}
+    explicit line_reader(std::size_t limit) : limit_(limit) {}
 
     struct line {
         std::string_view text; // without CR-LF; empty if too long; valid until the next call
@@ -39,10 +39,10 @@ private:
     void keep(std::string_view piece);
 
     std::size_t limit_;
-    base::secret_text kept_;    // the beginning of an unfinished line, unless that is too long already
+    secret_text kept_;          // the beginning of an unfinished line, unless that is too long already
     std::size_t size_ = 0;      // of the unfinished line so far
     bool ends_with_cr_ = false; // the unfinished line does
     bool handed_out_ = false;   // kept_ is a line that the caller may still look at
 };
 
-} // namespace smtp
+} // namespace base

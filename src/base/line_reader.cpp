@@ -1,6 +1,6 @@
-#include "smtp/command_line.hpp"
+#include "base/line_reader.hpp"
 
-namespace smtp {
+namespace base {
 
 namespace {
 
@@ -8,7 +8,7 @@ constexpr std::string_view line_end = "\r\n";
 
 } // namespace
 
-std::optional<command_line::line> command_line::take(std::span<const char>& input) {
+std::optional<line_reader::line> line_reader::take(std::span<const char>& input) {
     if (handed_out_) {
         kept_.clear(); // idle sessions hold no buffer
         handed_out_ = false;
@@ -41,13 +41,13 @@ std::optional<command_line::line> command_line::take(std::span<const char>& inpu
     return finish(kept_.view().substr(0, size), size);
 }
 
-command_line::line command_line::finish(std::string_view text, std::size_t size) const {
+line_reader::line line_reader::finish(std::string_view text, std::size_t size) const {
     if (limit_ && size > limit_)
         return {{}, size, true};
     return {text, size, false};
 }
 
-void command_line::keep(std::string_view piece) {
+void line_reader::keep(std::string_view piece) {
     if (piece.empty())
         return;
     size_ += piece.size();
@@ -58,4 +58,4 @@ void command_line::keep(std::string_view piece) {
         kept_.append(piece);
 }
 
-} // namespace smtp
+} // namespace base

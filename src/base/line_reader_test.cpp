@@ -1,4 +1,4 @@
-#include "smtp/command_line.hpp"
+#include "base/line_reader.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@ namespace {
 
 // "text" for a line, "#n" for one of n octets that was too long; then what has not ended.
 std::vector<std::string> taken(const std::vector<std::string>& pieces, std::size_t limit) {
-    smtp::command_line lines(limit);
+    base::line_reader lines(limit);
     std::vector<std::string> out;
     for (const std::string& piece : pieces) {
         const std::vector<char> own(piece.begin(), piece.end());
@@ -36,7 +36,7 @@ std::vector<std::string> plainly(std::string text, std::size_t limit) {
 
 } // namespace
 
-TEST(command_line, every_short_text_cut_in_every_way) {
+TEST(line_reader, every_short_text_cut_in_every_way) {
     constexpr std::string_view alphabet = "\r\nab";
     for (std::size_t limit = 0; limit < 4; ++limit) {
         for (unsigned number = 0; number < 1U << 14; ++number) {
@@ -55,8 +55,8 @@ TEST(command_line, every_short_text_cut_in_every_way) {
     }
 }
 
-TEST(command_line, endless_line_is_counted) {
-    smtp::command_line lines(100);
+TEST(line_reader, endless_line_is_counted) {
+    base::line_reader lines(100);
     const std::string piece(1000, 'x');
     for (std::size_t i = 1; i <= 1000; ++i) {
         std::span<const char> rest(piece);
@@ -73,8 +73,8 @@ TEST(command_line, endless_line_is_counted) {
     EXPECT_EQ(next->text, "next");
 }
 
-TEST(command_line, whole_lines_are_not_copied) {
-    smtp::command_line lines(100);
+TEST(line_reader, whole_lines_are_not_copied) {
+    base::line_reader lines(100);
     const std::string input = "one\r\ntwo\r\n";
     std::span<const char> rest(input);
     EXPECT_EQ(lines.take(rest)->text.data(), input.data());
