@@ -10,7 +10,7 @@
 #include "smtp/client_engine.hpp"
 
 #include "base/text.hpp"
-#include "smtp/channel_bindings.hpp"
+#include "sasl/channel_bindings.hpp"
 #include "smtp/content_encoder.hpp"
 #include "smtp/reply_parser.hpp"
 
@@ -718,7 +718,7 @@ void client_engine::quit() {
 }
 
 void client_engine::tls_established(base::tls_session session) {
-    impl_->bindings_ = bindings_of(session);
+    impl_->bindings_ = sasl::bindings_of(session);
     impl_->tls_established();
 }
 

@@ -12,7 +12,7 @@
 #include "base/text.hpp"
 #include "mail/idn.hpp"
 #include "mail/received.hpp"
-#include "smtp/channel_bindings.hpp"
+#include "sasl/channel_bindings.hpp"
 #include "smtp/command.hpp"
 #include "smtp/content_scanner.hpp"
 
@@ -787,7 +787,7 @@ std::size_t server_engine::impl::longest_line() const {
 std::vector<sasl::mechanism> server_engine::impl::mechanisms(bool encrypted) const {
     if (!required_ || (settings_.tls_required && !encrypted))
         return {};
-    const bool can_bind = tls_ && !bindings_of(*tls_).empty();
+    const bool can_bind = tls_ && !sasl::bindings_of(*tls_).empty();
     return required_->by.mechanisms(encrypted, can_bind);
 }
 
@@ -826,7 +826,7 @@ step server_engine::impl::do_auth(std::string_view argument) {
 
     const std::string fresh = required_->fresh_text();
     sasl::exchange_facts facts{"<" + fresh + "@" + settings_.domain + ">", fresh, tls_.has_value(),
-                               tls_ ? bindings_of(*tls_) : std::vector<sasl::channel_binding>()};
+                               tls_ ? sasl::bindings_of(*tls_) : std::vector<sasl::channel_binding>()};
     exchange_ = std::make_unique<sasl::server_exchange>(required_->by, *wanted, std::move(facts));
     const std::string_view initial = base::trim(argument.substr(name.size()));
     if (initial.empty())

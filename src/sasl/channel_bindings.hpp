@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-namespace smtp {
+namespace sasl {
 
-inline std::vector<sasl::channel_binding> bindings_of(const base::tls_session& tls) {
-    std::vector<sasl::channel_binding> out;
+inline std::vector<channel_binding> bindings_of(const base::tls_session& tls) {
+    std::vector<channel_binding> out;
     for (const auto& [type, data] :
          {std::pair("tls-exporter", &tls.exporter), std::pair("tls-unique", &tls.unique),
           std::pair("tls-server-end-point", &tls.server_end_point)})
@@ -19,4 +19,4 @@ inline std::vector<sasl::channel_binding> bindings_of(const base::tls_session& t
     return out;
 }
 
-} // namespace smtp
+} // namespace sasl
