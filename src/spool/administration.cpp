@@ -183,9 +183,13 @@ base::result<void> store::remove(const std::string& id) {
     }
     if (outcome.has_value() && !dir.exists(name_of(id, busy_suffix)))
         outcome = dir.remove(name_of(id, content_suffix));
-    shared.records.append(record_kind::done, id, urgency::riding, number);
     if (outcome.has_error() && is_missing(outcome.error()))
-        return {};
+        outcome = {};
+    auto noted = shared.records.append_and_wait(record_kind::done, id, urgency::flushed, number);
+    if (outcome.has_value() && noted.has_error())
+        outcome = noted.error();
+    if (outcome.has_value() && shared.config.sync)
+        outcome = dir.flush(); // of a failed message the journal may know nothing
     return outcome;
 }
 

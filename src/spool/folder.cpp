@@ -2,6 +2,8 @@
 
 #include "spool/names.hpp"
 
+#include <boost/system/errc.hpp>
+
 #include <cerrno>
 #include <span>
 #include <utility>
@@ -27,7 +29,8 @@ base::result<os::file_status> folder::status(const std::string& name) const {
 }
 
 bool folder::exists(const std::string& name) const {
-    return status(name).has_value();
+    auto found = status(name);
+    return found.has_value() || found.error().code != boost::system::errc::no_such_file_or_directory;
 }
 
 base::result<void> folder::rename(const std::string& from, const std::string& to) const {

@@ -25,6 +25,7 @@ public:
 
     base::result<os::file> open(const std::string& name, os::open_mode mode) const;
     base::result<os::file_status> status(const std::string& name) const;
+    // True also if it cannot be found out: nothing is deleted on a guess.
     bool exists(const std::string& name) const;
     base::result<void> rename(const std::string& from, const std::string& to) const;
     base::result<void> rename_new(const std::string& from, const std::string& to) const;

@@ -1,4 +1,5 @@
 // The process is killed before every single operation; the machine goes on, and so do other processes.
+#include "spool/mailbox.hpp"
 #include "spool/spool_test.hpp"
 #include "spool/test_filesystem.hpp"
 
@@ -113,6 +114,8 @@ void check(const temporary_directory& dir, opened_store& s, const std::vector<st
         expected.insert({id + ".envelope", id + ".content"});
     for (const std::string& id : bad)
         expected.insert({id + ".envelope.bad", id + ".content"});
+    for (const std::string& id : *s->list(message_state::held))
+        expected.insert({id + ".envelope.held", id + ".content"});
     EXPECT_EQ(dir.names(), expected);
     auto promised = stored_messages(lines);
     for (const auto& [id, m] : promised) {
@@ -189,6 +192,58 @@ TEST(kill, during_forwarding) {
         report.say("end");
         ::kill(::getpid(), SIGKILL);
     });
+}
+
+// Each step is done or not; a message is there once, and what was answered stays.
+TEST(kill, during_administration) {
+    bool killed = true;
+    for (std::size_t n = 0; killed; ++n) {
+        SCOPED_TRACE("operation " + std::to_string(n));
+        temporary_directory dir;
+        auto lines = run_and_kill(dir.path(), n, quiet(), killed, [](store& s, child_report& report) {
+            std::string a = put(s, report, 10, 'a'), b = put(s, report, 300'000, 'b'),
+                        c = put(s, report, 20, 'c'), d = put(s, report, 30, 'd');
+            auto step = [&](const std::string& to, const std::string& id, auto work) {
+                if (to == "gone")
+                    report.say("finish " + id);
+                report.say("going " + id + " " + to);
+                work();
+                report.say("gone " + id + " " + to);
+            };
+            step("held", a, [&] { (void)s.hold(a); });
+            step("held", b, [&] { (void)s.hold(b); });
+            step("bad", c, [&] { (void)s.fail(std::move(*s.claim(c)), "no", 550); });
+            step("ready", c, [&] { (void)s.unfail(c); });
+            step("ready", b, [&] { (void)s.let_go(b); });
+            step("gone", b, [&] { (void)s.remove(b); });
+            step("gone", d, [&] { (void)mailbox(s).remove({d}); });
+            step("gone", c, [&] { (void)s.remove(c); });
+        });
+        opened_store s(dir.path());
+        check(dir, s, lines);
+        std::map<std::string, std::set<std::string>> possible;
+        for (const std::string& line : lines) {
+            std::size_t id = line.find(' ') + 1, state = line.find(' ', id);
+            if (line.starts_with("stored "))
+                possible[line.substr(id, state - id)] = {"ready"};
+            else if (line.starts_with("going "))
+                possible[line.substr(id, state - id)].insert(line.substr(state + 1));
+            else if (line.starts_with("gone "))
+                possible[line.substr(id, state - id)] = {line.substr(state + 1)};
+        }
+        for (auto& [id, states] : possible) {
+            if (states.contains("bad"))
+                states.insert("ready"); // a claim that was cut off
+            std::string now = dir.has(id + ".envelope")        ? "ready"
+                              : dir.has(id + ".envelope.held") ? "held"
+                              : dir.has(id + ".envelope.bad")  ? "bad"
+                                                               : "gone";
+            EXPECT_TRUE(states.contains(now)) << id << " is " << now;
+        }
+        ASSERT_LT(n, 1000u);
+        if (::testing::Test::HasFailure())
+            return;
+    }
 }
 
 TEST(kill, without_flushes) {

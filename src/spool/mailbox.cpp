@@ -20,6 +20,26 @@ namespace {
 
 constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
 
+// Whatever cannot be told from one counts as one.
+base::result<std::vector<std::string>> sub_directories(const folder& dir) {
+    std::vector<std::string> names;
+    auto listed = dir.files().list(dir.directory(), [&](std::string_view name) {
+        if (is_name(name))
+            names.emplace_back(name);
+    });
+    if (listed.has_error())
+        return listed.error();
+    std::erase_if(names, [&](const std::string& name) {
+        if (name.ends_with(content_suffix) || name.find(envelope_suffix) != std::string::npos)
+            return true; // a message's, mostly: no need to ask
+        auto about = dir.status(name);
+        return about.has_value() ? about->kind != os::file_status::type::directory
+                                 : about.error().code == errc::no_such_file_or_directory;
+    });
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
 } // namespace
 
 mailbox::mailbox(store& of) : shared_(of.impl_->shared) {}
@@ -91,10 +111,10 @@ base::result<std::size_t> mailbox::content::read(std::span<char> into) {
 
 bool mailbox::remove(const std::vector<std::string>& ids) {
     if (sub_directory_) {
-        std::vector<os::file> others = other_directories();
+        auto mailboxes = sub_directories(shared_->dir);
         bool all = true;
         for (const std::string& id : ids)
-            all = remove_from_user(id, others) && all;
+            all = remove_from_user(id, mailboxes) && all;
         return all;
     }
     bool all = true;
@@ -119,24 +139,29 @@ bool mailbox::remove_from_spool(std::span<const std::string> ids) {
     std::uint64_t number = shared_->claims.next(present.size());
     (void)shared_->records.claim(present, number); // declined or not, the files are what counts
     for (const std::string& id : present) {
-        bool gone = removed(directory(), name_of(id, envelope_suffix), {}) &&
-                    removed(directory(), name_of(id, content_suffix), {});
+        bool gone = removed(directory(), name_of(id, envelope_suffix), {});
+        all = gone && removed(directory(), name_of(id, content_suffix), {}) && all;
         shared_->records.append(gone ? record_kind::done : record_kind::released, id, urgency::riding,
                                 number++);
-        all = all && gone;
     }
     return all;
 }
 
 // Of a user's own directory the journal knows nothing. A message of the same name in the spool directory is
 // another one as long as its envelope is there.
-bool mailbox::remove_from_user(const std::string& id, const std::vector<os::file>& others) {
+bool mailbox::remove_from_user(const std::string& id,
+                               const base::result<std::vector<std::string>>& mailboxes) {
     std::string body = name_of(id, content_suffix), where = user_ + "/";
     if (!removed(directory(), name_of(id, envelope_suffix), where))
         return false;
-    if (files().status(directory(), body).has_value())
+    auto own = files().status(directory(), body);
+    if (own.has_value())
         return removed(directory(), body, where);
-    if (is_needed(id, others) || !shared_->dir.exists(body))
+    if (own.error().code != errc::no_such_file_or_directory)
+        return deletion_failed(where + body, own.error());
+    if (mailboxes.has_error())
+        return deletion_failed(body, mailboxes.error());
+    if (is_needed(id, *mailboxes) || !shared_->dir.exists(body))
         return true;
     bool gone = removed(shared_->dir.directory(), body, {});
     if (gone)
@@ -144,65 +169,42 @@ bool mailbox::remove_from_user(const std::string& id, const std::vector<os::file
     return gone;
 }
 
+// Content that is gone has been deleted by somebody else who had its last envelope.
 bool mailbox::removed(const os::file& from, const std::string& name, const std::string& where) const {
     auto outcome = files().remove(from, name);
-    if (outcome.has_error())
-        shared_->log.error("failed to delete {}: {}", base::printable(shared_->dir.path_of(where + name)),
-                           base::to_lower(outcome.error().code.message()));
-    return outcome.has_value();
+    if (outcome.has_value())
+        return true;
+    bool is_gone = outcome.error().code == errc::no_such_file_or_directory;
+    return (is_gone && name.ends_with(content_suffix)) || deletion_failed(where + name, outcome.error());
+}
+
+bool mailbox::deletion_failed(const std::string& name, const base::error& why) const {
+    shared_->log.error("failed to delete {}: {}", base::printable(shared_->dir.path_of(name)),
+                       base::to_lower(why.code.message()));
+    return false;
 }
 
 // By an envelope in any state in the spool directory, or by one in anybody's sub-directory.
-bool mailbox::is_needed(const std::string& id, const std::vector<os::file>& others) const {
+bool mailbox::is_needed(const std::string& id, const std::vector<std::string>& mailboxes) const {
     constexpr std::array states{envelope_suffix, new_suffix, busy_suffix, bad_suffix, held_suffix};
     for (std::string_view state : states)
         if (shared_->dir.exists(name_of(id, state)))
             return true;
-    std::string envelope = name_of(id, envelope_suffix);
-    return std::any_of(others.begin(), others.end(), [&](const os::file& one) {
-        auto there = files().status(one, envelope);
-        return there.has_value() || there.error().code != errc::no_such_file_or_directory;
-    });
-}
-
-namespace {
-
-std::vector<std::string> sub_directories(const folder& dir) {
-    std::vector<std::string> names;
-    auto listed = dir.files().list(dir.directory(), [&](std::string_view name) {
-        if (is_name(name))
-            names.emplace_back(name);
-    });
-    if (listed.has_error())
-        return {};
-    std::erase_if(names, [&](const std::string& name) {
-        if (name.ends_with(content_suffix) || name.find(envelope_suffix) != std::string::npos)
-            return true; // a message's, mostly: no need to ask
-        auto about = dir.status(name);
-        return about.has_error() || about->kind != os::file_status::type::directory;
-    });
-    std::sort(names.begin(), names.end());
-    return names;
-}
-
-} // namespace
-
-std::vector<os::file> mailbox::other_directories() const {
-    std::vector<os::file> opened;
-    for (const std::string& name : sub_directories(shared_->dir))
-        if (auto one = files().open_directory(shared_->dir.directory(), name); one.has_value())
-            opened.push_back(std::move(*one));
-    return opened;
+    std::string envelope = "/" + name_of(id, envelope_suffix);
+    return std::any_of(mailboxes.begin(), mailboxes.end(),
+                       [&](const std::string& one) { return shared_->dir.exists(one + envelope); });
 }
 
 std::vector<std::string> inaccessible_mailboxes(store& of) {
     const folder& dir = of.impl_->shared->dir;
-    std::vector<std::string> names = sub_directories(dir);
-    std::erase_if(names, [&](const std::string& name) {
+    auto names = sub_directories(dir);
+    if (names.has_error())
+        return {};
+    std::erase_if(*names, [&](const std::string& name) {
         auto opened = dir.files().open_directory(dir.directory(), name);
         return opened.has_value() && dir.files().list(*opened, [](std::string_view) {}).has_value();
     });
-    return names;
+    return std::move(*names);
 }
 
 } // namespace spool

@@ -60,10 +60,10 @@ private:
     os::filesystem& files() const;
     const os::file& directory() const;
     bool remove_from_spool(std::span<const std::string> ids);
-    bool remove_from_user(const std::string& id, const std::vector<os::file>& others);
-    bool is_needed(const std::string& id, const std::vector<os::file>& others) const;
-    std::vector<os::file> other_directories() const;
+    bool remove_from_user(const std::string& id, const base::result<std::vector<std::string>>& mailboxes);
+    bool is_needed(const std::string& id, const std::vector<std::string>& mailboxes) const;
     bool removed(const os::file& from, const std::string& name, const std::string& where) const;
+    bool deletion_failed(const std::string& name, const base::error& why) const; // false
 
     std::shared_ptr<core> shared_;
     os::file sub_directory_; // open for a user's own

@@ -1,5 +1,6 @@
 // The power fails after every single operation: what was acknowledged is there again, whole, under its own
 // name.
+#include "spool/mailbox.hpp"
 #include "spool/spool_test.hpp"
 #include "spool/test_filesystem.hpp"
 
@@ -172,6 +173,118 @@ TEST(power_cut, during_forwarding) {
     w.give_back(d);
     w.put(60);
     cut_everywhere(w);
+}
+
+// Where administrators and POP users put a message, and from which event on that holds.
+class administration {
+public:
+    explicit administration(workload& w) : work_(w) {}
+
+    std::string put(std::size_t size) {
+        std::string id = work_.put(size);
+        steps_[id] = {{0, 0, "gone"}, {0, work_.files.events(), "ready"}};
+        return id;
+    }
+    // `durable`: what was answered survives.
+    template <class Work>
+    void step(const std::string& id, const char* to, bool durable, Work work) {
+        std::size_t begun = work_.files.events();
+        work();
+        steps_[id].push_back({begun, durable ? work_.files.events() : SIZE_MAX, to});
+    }
+    void hold(const std::string& id) {
+        step(id, "held", true, [&] { ASSERT_TRUE(work_.get().hold(id).has_value()); });
+    }
+    void let_go(const std::string& id) {
+        step(id, "ready", true, [&] { ASSERT_TRUE(work_.get().let_go(id).has_value()); });
+    }
+    void fail(const std::string& id) {
+        step(id, "failed", false, [&] {
+            ASSERT_TRUE(work_.get().fail(std::move(*work_.get().claim(id)), "no", 550).has_value());
+        });
+    }
+    void unfail(const std::string& id) {
+        step(id, "ready", true, [&] { ASSERT_TRUE(work_.get().unfail(id).has_value()); });
+    }
+    void remove(const std::string& id) {
+        step(id, "gone", true, [&] { ASSERT_TRUE(work_.get().remove(id).has_value()); });
+    }
+    void fetch(const std::string& id) { // with POP, which flushes nothing of its own
+        step(id, "gone", false, [&] { ASSERT_TRUE(mailbox(work_.get()).remove({id})); });
+    }
+
+    void check(const temporary_directory& dir, std::size_t events, opened_store& s) const {
+        std::map<std::string, std::string> found;
+        for (const auto& [state, name] :
+             {std::pair(message_state::ready, "ready"), std::pair(message_state::failed, "failed"),
+              std::pair(message_state::held, "held"), std::pair(message_state::busy, "busy")})
+            for (const std::string& id : *s->list(state)) {
+                EXPECT_TRUE(found.emplace(id, name).second) << id << " is there twice";
+                EXPECT_TRUE(steps_.contains(id)) << id << " is nobody's";
+            }
+        for (const auto& [id, steps] : steps_) {
+            std::string state = found.contains(id) ? found[id] : "gone";
+            EXPECT_TRUE(may_be(steps, state, events)) << id << " is " << state;
+            if (state == "gone")
+                continue;
+            bool whole = dir.read(id + ".content") == work_.messages.at(id).content;
+            // What is being deleted may have lost its content: then it is never sent.
+            EXPECT_TRUE(whole || (may_be(steps, "gone", events) && !dir.has(id + ".content"))) << id;
+        }
+    }
+
+private:
+    struct known {
+        std::size_t begun, holds_from;
+        std::string state;
+    };
+    // The last that holds, and all that were begun after it.
+    static bool may_be(const std::vector<known>& steps, const std::string& state, std::size_t events) {
+        for (auto s = steps.rbegin(); s != steps.rend(); ++s) {
+            if (s->begun <= events && s->state == state)
+                return true;
+            if (s->holds_from <= events)
+                return false;
+        }
+        return false;
+    }
+
+    workload& work_;
+    std::map<std::string, std::vector<known>> steps_;
+};
+
+TEST(power_cut, during_administration) {
+    temporary_directory dir;
+    workload w(dir.path(), with_checkpoint(std::chrono::hours(1)));
+    administration admin(w);
+    std::string a = admin.put(10), b = admin.put(10'000), c = admin.put(20), d = admin.put(30),
+                e = admin.put(5000), f = admin.put(40);
+    admin.hold(a);
+    admin.hold(b);
+    admin.fail(c);
+    admin.put(50);
+    admin.unfail(c);
+    admin.let_go(a);
+    admin.remove(b);
+    admin.hold(e);
+    admin.fail(d);
+    admin.remove(d);
+    admin.fetch(f);
+    admin.put(60);
+    admin.remove(e);
+    admin.hold(c);
+    unsigned seed = 1;
+    for (std::size_t events = 0; events <= w.files.events(); ++events)
+        for (keep what : {keep::flushed_only, keep::prefix, keep::any}) {
+            SCOPED_TRACE("events " + std::to_string(events) + ", kept " +
+                         std::to_string(static_cast<int>(what)) + ", seed " + std::to_string(seed));
+            temporary_directory after;
+            write_state(w.files.power_cut(events, what, seed++), after);
+            opened_store s(after.path());
+            admin.check(after, events, s);
+            if (::testing::Test::HasFailure())
+                return;
+        }
 }
 
 TEST(power_cut, while_checkpoints_go_on) {
