@@ -143,6 +143,15 @@ std::vector<std::string> lines_of(const std::vector<counter>& counters) {
     return lines;
 }
 
+std::vector<std::string> lines_of(const message_ids& list) {
+    if (list.ids.empty())
+        return {"<none>"};
+    std::vector<std::string> lines;
+    for (const std::string& id : list.ids)
+        lines.push_back(base::printable(id));
+    return lines;
+}
+
 std::string json_of(const status_report& s) {
     return json::serialize(json::object{
         {"listen", array(s.listening)},
@@ -186,8 +195,8 @@ std::string json_of(const std::vector<counter>& counters) {
     return json::serialize(all);
 }
 
-std::string json_of(std::string_view name, const std::vector<std::string>& ids) {
-    return json::serialize(json::object{{name, array(ids)}});
+std::string json_of(const message_ids& list) {
+    return json::serialize(json::object{{list.which, array(list.ids)}});
 }
 
 std::string json_of_error(std::string_view what) {

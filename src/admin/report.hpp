@@ -37,14 +37,20 @@ struct counter {
     std::uint64_t value = 0;
 };
 
+struct message_ids {
+    std::string_view which; // "ready", "failed", "held"
+    std::vector<std::string> ids;
+};
+
 std::vector<std::string> lines_of(const status_report& status);
 std::vector<std::string> lines_of(const message_details& message);
 std::vector<std::string> lines_of(const std::vector<counter>& counters);
+std::vector<std::string> lines_of(const message_ids& list);
 
 std::string json_of(const status_report& status);
 std::string json_of(const message_details& message);
 std::string json_of(const std::vector<counter>& counters);
-std::string json_of(std::string_view name, const std::vector<std::string>& ids);
+std::string json_of(const message_ids& list);
 std::string json_of_error(std::string_view text);
 
 } // namespace admin

@@ -240,56 +240,45 @@ std::optional<action> server_engine::dnsbl(const words& given) {
     return usage("dnsbl {start|stop <timeout>}");
 }
 
-void server_engine::listed(const base::result<std::vector<std::string>>& ids) {
-    if (ids.has_error()) {
-        reply(json_ ? json_of_error(ids.error().message()) : "error: " + ids.error().message());
-        return;
-    }
+template <class Report>
+void server_engine::answer(const Report& report) {
     if (json_) {
-        reply(json_of(listing_, *ids));
+        reply(json_of(report));
         return;
     }
-    for (const std::string& id : *ids)
-        line(base::printable(id));
-    if (ids->empty())
-        line("<none>");
+    for (const std::string& text : lines_of(report))
+        line(text);
     prompt();
 }
 
-void server_engine::shown(const base::result<message_details>& message) {
-    if (message.has_error()) {
-        reply(json_ ? json_of_error(message.error().message()) : "error: " + message.error().message());
-    } else if (json_) {
-        reply(json_of(*message));
-    } else {
-        for (const std::string& text : lines_of(*message))
-            line(text);
-        prompt();
-    }
-}
-
-void server_engine::changed(const base::result<void>& outcome) {
-    reply(outcome.has_error() ? "error: " + outcome.error().message() : "OK");
+void server_engine::answer_error(const base::error& why) {
+    reply(json_ ? json_of_error(why.message()) : "error: " + base::printable(why.message()));
 }
 
 void server_engine::status(const status_report& now) {
-    if (json_) {
-        reply(json_of(now));
-        return;
-    }
-    for (const std::string& text : lines_of(now))
-        line(text);
-    prompt();
+    answer(now);
 }
 
 void server_engine::counters(const std::vector<counter>& now) {
-    if (json_) {
-        reply(json_of(now));
-        return;
-    }
-    for (const std::string& text : lines_of(now))
-        line(text);
-    prompt();
+    answer(now);
+}
+
+void server_engine::listed(base::result<std::vector<std::string>> ids) {
+    if (ids.has_error())
+        answer_error(ids.error());
+    else
+        answer(message_ids{listing_, std::move(*ids)});
+}
+
+void server_engine::shown(const base::result<message_details>& message) {
+    if (message.has_error())
+        answer_error(message.error());
+    else
+        answer(*message);
+}
+
+void server_engine::changed(const base::result<void>& outcome) {
+    reply(outcome.has_error() ? "error: " + base::printable(outcome.error().message()) : "OK");
 }
 
 void server_engine::flush_ended(const std::string& error) {

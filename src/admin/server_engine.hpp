@@ -81,7 +81,7 @@ public:
     void feed(std::span<const char> bytes) { input_ = bytes; }
     action next();
 
-    void listed(const base::result<std::vector<std::string>>& ids);
+    void listed(base::result<std::vector<std::string>> ids);
     void shown(const base::result<message_details>& message);
     void changed(const base::result<void>& outcome);
     void unfailed() { prompt(); }
@@ -114,6 +114,9 @@ private:
     void line(std::string_view text);
     void prompt();
     void reply(std::string_view text); // a line and the prompt
+    template <class Report>
+    void answer(const Report& report); // in the form that was asked for
+    void answer_error(const base::error& why);
 
     const server_settings& settings_;
     std::span<const char> input_;
@@ -124,8 +127,8 @@ private:
     std::string output_;
     unsigned errors_ = 0;
     bool flushing_ = false;
-    bool json_ = false;   // of the command in hand
-    std::string listing_; // JSON: name of the list in hand
+    bool json_ = false;        // of the command in hand
+    std::string_view listing_; // name of the list in hand
     bool over_ = false;
     std::string_view reason_;
 };

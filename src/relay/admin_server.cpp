@@ -98,7 +98,7 @@ private:
                 return services_.store.list(state);
             };
             auto ids = co_await services_.work.run(job);
-            engine_.listed(ids);
+            engine_.listed(std::move(ids));
         } else if (auto* show = std::get_if<admin::show_message>(&todo)) {
             co_await look_at(std::move(show->id));
         } else if (auto* change = std::get_if<admin::change_message>(&todo)) {
