@@ -118,6 +118,7 @@ void build_server(const option_values& given, instance& one) {
             pop.port = given.value("pop-port");
         pop.by_name = given.has("pop-by-name");
         pop.may_delete = !given.has("pop-no-delete");
+        pop.tls_from_the_start = given.has("pop-tls-connection");
     }
     if (given.has("admin"))
         one.admin = admin_service{given.value("admin"), given.has("admin-terminate")};

@@ -127,6 +127,25 @@ TEST(building, server_values) {
     EXPECT_FALSE(instance_of({"--dont-serve"}).serve_smtp);
 }
 
+TEST(building, pop_values) {
+    EXPECT_FALSE(instance_of({}).pop);
+    const auto plain = instance_of({"--pop", "--pop-auth=pam:"}).pop;
+    ASSERT_TRUE(plain);
+    EXPECT_EQ(plain->port, "110");
+    EXPECT_FALSE(plain->by_name);
+    EXPECT_TRUE(plain->may_delete);
+    EXPECT_FALSE(plain->tls_from_the_start);
+    const auto other =
+        instance_of({"--pop", "--pop-auth=pam:", "--pop-port=995", "--pop-by-name", "--pop-no-delete",
+                     "--pop-tls-connection", "--server-tls", "--server-tls-certificate=/x"})
+            .pop;
+    ASSERT_TRUE(other);
+    EXPECT_EQ(other->port, "995");
+    EXPECT_TRUE(other->by_name);
+    EXPECT_FALSE(other->may_delete);
+    EXPECT_TRUE(other->tls_from_the_start);
+}
+
 TEST(building, anonymity) {
     const auto scopes = [](const words& given) {
         const anonymity a = instance_of(given).anonymous;

@@ -65,6 +65,7 @@ struct pop_service {
     std::string port = "110"; // as written
     bool by_name = false;
     bool may_delete = true;
+    bool tls_from_the_start = false;
 };
 
 struct admin_service {

@@ -216,6 +216,8 @@ inline constexpr option table[] = {
      .text = "give each user the sub-directory of the spool that has the user's name", .needs = "--pop"},
     {.name = "pop-no-delete", .letter = 'G', .in = pop_server,
      .text = "let POP clients delete, but keep the messages", .needs = "--pop"},
+    {.name = "pop-tls-connection", .in = pop_server, .text = "speak TLS from the first byte on the POP port",
+     .needs = "--pop and --server-tls or --server-tls-connection"},
 
     {.name = "admin", .letter = 'a', .takes = one, .placeholder = "<port>", .in = admin_server,
      .text = "serve administration commands on this port"},

@@ -141,11 +141,11 @@ TEST(option_table, options_that_are_new_have_no_letter) {
         EXPECT_EQ(row.takes == value_kind::one, row.checked_number.has_value()) << row.name;
     }
     EXPECT_EQ(new_names,
-              (std::set<std::string_view>{"threads", "check-config", "env", "no-sync", "max-sessions",
-                                          "max-sessions-per-address", "max-command-line", "max-auth-line",
-                                          "max-recipients", "max-errors", "max-other-errors",
-                                          "max-idle-commands", "command-timeout", "min-data-rate",
-                                          "max-pending-replies", "max-response-line", "max-response-lines"}));
+              (std::set<std::string_view>{
+                  "threads", "check-config", "env", "no-sync", "max-sessions", "max-sessions-per-address",
+                  "max-command-line", "max-auth-line", "max-recipients", "max-errors", "max-other-errors",
+                  "max-idle-commands", "command-timeout", "min-data-rate", "max-pending-replies",
+                  "max-response-line", "max-response-lines", "pop-tls-connection"}));
 }
 
 TEST(option_table, names_and_letters_are_unique) {

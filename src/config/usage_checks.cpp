@@ -37,7 +37,8 @@ verdict check_poll(const option_values& given) {
 }
 
 verdict check_pop(const option_values& given) {
-    if (!given.has("pop") && has_any(given, {"pop-port", "pop-auth", "pop-by-name", "pop-no-delete"}))
+    if (!given.has("pop") &&
+        has_any(given, {"pop-port", "pop-auth", "pop-by-name", "pop-no-delete", "pop-tls-connection"}))
         return base::tr("pop options require --pop");
     if (given.has("pop") && !given.has("pop-auth"))
         return base::tr("the --pop option requires --pop-auth");
@@ -105,6 +106,8 @@ verdict check_tls_modes(const option_values& given) {
     for (known_option mode : {known_option("server-tls"), known_option("server-tls-connection")})
         if (given.has(mode) && !given.has("server-tls-certificate"))
             return base::tr_format("the --{} option requires --server-tls-certificate", mode.row().name);
+    if (!server_mode && given.has("pop-tls-connection"))
+        return base::tr("--pop-tls-connection requires --server-tls or --server-tls-connection");
     if (!server_mode && has_any(given, {"server-tls-certificate", "server-tls-verify"}))
         return base::tr("the --server-tls options require either --server-tls or --server-tls-connection");
     if (!client_mode &&

@@ -225,6 +225,7 @@ relay::pop_server_settings relay_instance::pop_settings() const {
     s.domain = config_.domain;
     s.by_name = config_.pop->by_name;
     s.may_delete = config_.pop->may_delete;
+    s.tls_from_the_start = config_.pop->tls_from_the_start;
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
     return s;

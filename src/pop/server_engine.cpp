@@ -4,8 +4,10 @@
 
 #include "base/base64.hpp"
 #include "base/line_reader.hpp"
+#include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "pop/content_writer.hpp"
+#include "sasl/channel_bindings.hpp"
 
 #include <fmt/format.h>
 
@@ -104,7 +106,8 @@ struct server_engine::impl {
     state now = state::command;
     doing busy = doing::nothing;
     bool encrypted = false;
-    std::string greeting_challenge; // empty: no APOP
+    std::vector<sasl::channel_binding> bindings; // of the encrypted connection
+    std::string greeting_challenge;              // empty: no APOP
     std::string user_name;
     std::optional<sasl::server_exchange> exchange;
     std::optional<sasl::ask_password> asked;
@@ -237,7 +240,7 @@ std::optional<action> server_engine::impl::execute(std::string_view line) {
 }
 
 std::vector<sasl::mechanism> server_engine::impl::offered() const {
-    return may_log_in() ? how.by.mechanisms(encrypted) : std::vector<sasl::mechanism>();
+    return may_log_in() ? how.by.mechanisms(encrypted, !bindings.empty()) : std::vector<sasl::mechanism>();
 }
 
 bool server_engine::impl::plain_offered() const {
@@ -307,7 +310,8 @@ std::optional<action> server_engine::impl::pass(const std::vector<std::string_vi
 }
 
 std::optional<action> server_engine::impl::apop(const std::vector<std::string_view>& words) {
-    if (greeting_challenge.empty() || words.size() != 3 || !may_log_in())
+    bool offered_now = may_log_in() && how.by.offers_apop(encrypted);
+    if (greeting_challenge.empty() || words.size() != 3 || !offered_now)
         return refuse();
     by_auth_command = false;
     return judge(how.by.check_apop(greeting_challenge, words[1], words[2]));
@@ -330,33 +334,31 @@ std::optional<action> server_engine::impl::auth(const std::vector<std::string_vi
         return refuse("-ERR invalid mechanism");
     std::string challenge = how.challenge();
     exchange.emplace(how.by, *wanted,
-                     sasl::exchange_facts{challenge, base::base64_encode(challenge), encrypted});
+                     sasl::exchange_facts{challenge, base::base64_encode(challenge), encrypted, bindings});
     by_auth_command = true;
-    std::optional<std::string> initial;
-    if (words.size() > 2 && words[2] != "=") {
-        if (!exchange->takes_initial_response()) {
-            exchange.reset();
-            return refuse("-ERR invalid initial response");
-        }
-        initial = base::base64_decode(words[2]);
-        if (!initial) {
-            exchange.reset();
-            return refuse();
-        }
+    if (words.size() == 2 || words[2] == "=")
+        return take(exchange->begin(std::nullopt));
+    auto initial = base::base64_decode(words[2]);
+    if (!exchange->takes_initial_response() || !initial) {
+        bool expected = exchange->takes_initial_response();
+        exchange.reset();
+        return refuse(expected ? err : "-ERR invalid initial response");
     }
-    return take(exchange->begin(initial));
+    const base::secret_text response = base::secret_text::taken_from(*initial);
+    return take(exchange->begin(response.view()));
 }
 
 std::optional<action> server_engine::impl::auth_response(std::string_view line) {
     secret_taken = true;
     log.verbose("rx<<: \"[authentication response not logged]\"");
     now = state::command;
-    auto response = base::base64_decode(line);
-    if (line == "*" || !response) {
+    auto decoded = base::base64_decode(line);
+    if (line == "*" || !decoded) {
         exchange.reset();
         return failed_login();
     }
-    return take(exchange->respond(*response));
+    const base::secret_text response = base::secret_text::taken_from(*decoded);
+    return take(exchange->respond(response.view()));
 }
 
 std::optional<action> server_engine::impl::take(sasl::step step) {
@@ -527,17 +529,13 @@ void server_engine::deleted(bool all) {
     e.end(all ? "pop protocol done" : "cannot delete message file");
 }
 
-void server_engine::tls_established(const base::tls_session&) {
+void server_engine::tls_established(const base::tls_session& session) {
     impl& e = *impl_;
     e.busy = impl::doing::nothing;
     e.encrypted = true;
+    e.bindings = sasl::bindings_of(session);
     e.user_name.clear();
     e.lines = base::line_reader(e.settings.max_auth_line);
-}
-
-void server_engine::tls_failed(std::string_view reason) {
-    impl_->abort = true;
-    impl_->end(reason);
 }
 
 void server_engine::password_checked(const std::optional<sasl::verdict>& verdict) {
@@ -586,7 +584,8 @@ bool server_engine::in_command() const noexcept {
 }
 
 bool server_engine::took_secret() noexcept {
-    return std::exchange(impl_->secret_taken, false);
+    bool begun = impl_->lines.begun(); // who knows what it is going to be
+    return std::exchange(impl_->secret_taken, false) || begun;
 }
 
 } // namespace pop

@@ -51,7 +51,7 @@ struct read_more {};    // write take_output(), read from the peer, feed()
 struct write_output {}; // write take_output(), then go on. No answer.
 
 // STLS: write take_output(), then do the handshake; octets read beyond the command are to be dropped. Answer:
-// tls_established() or tls_failed().
+// tls_established(). If it fails there is nothing more to say.
 struct start_tls {};
 
 // The system knows whether the password is right. Answer: password_checked().
@@ -99,14 +99,13 @@ public:
     server_engine(const server_engine&) = delete;
     server_engine& operator=(const server_engine&) = delete;
 
-    void start(); // queues the greeting
+    void start(); // queues the greeting; with TLS from the first octet call tls_established() before
 
     // The octets must stay where they are until next() has returned read_more or close_session.
     void feed(std::span<const char> bytes);
     action next();
 
     void tls_established(const base::tls_session& session);
-    void tls_failed(std::string_view reason);
     void password_checked(const std::optional<sasl::verdict>& verdict); // nothing: nobody could tell
     void computed();
     void waited();
@@ -123,7 +122,8 @@ public:
     std::string take_output();
     bool in_command() const noexcept; // a line has begun and not ended
 
-    // Whether a password has been among the octets fed: the buffer is to be wiped.
+    // Whether a password, or the beginning of one, may have been among the octets fed: the buffer is to be
+    // wiped.
     bool took_secret() noexcept;
 
 private:

@@ -32,7 +32,8 @@ const std::string challenge = "<1.2@test>";
 class client {
 public:
     explicit client(server_settings s = {}, std::string_view rules = "",
-                    std::string_view secrets = "server plain bob e+3Dmc2\nserver md5 carl " + hashed())
+                    std::string_view secrets = "server plain bob e+3Dmc2\nserver md5 carl " + hashed(),
+                    bool tls_first = false)
         : settings(s), engine(settings,
                               {sasl::server(sasl::secrets::parse(secrets).value,
                                             std::make_shared<const sasl::mechanism_rules>(
@@ -43,6 +44,8 @@ public:
                                }},
                               "127.0.0.1:4711", base::logger(log)) {
         messages = {{"emailrelay.1.1.1", "Subject: one\r\n\r\n.dot\r\n"}, {"m2", "two"}};
+        if (tls_first)
+            engine.tls_established(session);
         engine.start();
         go_on();
         greeting = take();
@@ -97,7 +100,7 @@ public:
             out += piece;
         } else if (std::holds_alternative<start_tls>(todo)) {
             out += engine.take_output() + "[tls]";
-            engine.tls_established({});
+            engine.tls_established(session);
         } else if (auto* work = std::get_if<compute>(&todo)) {
             work->job();
             engine.computed();
@@ -126,6 +129,7 @@ public:
         }
     }
 
+    base::tls_session session;
     log_record log;
     server_settings settings;
     server_engine engine;
@@ -251,6 +255,64 @@ TEST(pop_engine, no_login_in_clear) {
         EXPECT_THAT(c.ask("CAPA"), Not(HasSubstr("STLS")));
         EXPECT_EQ(c.ask("AUTH PLAIN " + plain_bob), "+OK\r\n");
     }
+}
+
+// What came in clear behind STLS is dropped, cut wherever it may be, and with it the beginning of a line.
+TEST(pop_engine, nothing_received_in_clear_survives_stls) {
+    const std::string sent = "USER early\r\nSTLS\r\nUSER mallory\r\nPASS e=mc2\r\nDELE";
+    client c(with_tls());
+    EXPECT_EQ(c.say(sent), "+OK user: early\r\n+OK\r\n[tls]");
+    EXPECT_EQ(c.ask("PASS e=mc2"), "-ERR\r\n") << "no name is left";
+    EXPECT_EQ(c.ask("APOP bob " + sasl::to_hex(sasl::digest(sasl::hash_function::md5, challenge + "e=mc2"))),
+              "-ERR\r\n")
+        << "nor APOP, after PASS";
+    c.login();
+    client begun(with_tls());
+    EXPECT_EQ(begun.say("STLS\r\nUSER mal"), "+OK\r\n[tls]");
+    EXPECT_EQ(begun.ask("NOOP"), "-ERR\r\n") << "a line of its own";
+    EXPECT_THAT(begun.log.lines, Not(HasSubstr("mal")));
+    client after_login(with_tls());
+    after_login.login();
+    EXPECT_EQ(after_login.say("STLS\r\nSTAT\r\n"), "-ERR\r\n+OK 2 25\r\n") << "only before the login";
+}
+
+TEST(pop_engine, tls_from_the_first_octet) {
+    client c(with_tls(true), "", "server plain bob e+3Dmc2", true);
+    EXPECT_EQ(c.greeting, "+OK POP3 server ready <1.2@test>\r\n");
+    EXPECT_THAT(c.ask("CAPA"), Not(HasSubstr("STLS")));
+    EXPECT_EQ(c.ask("STLS"), "-ERR\r\n");
+    c.login();
+}
+
+// SCRAM with a channel binding is there where the lists name it and TLS gives something to bind to.
+TEST(pop_engine, logins_are_bound_to_the_connection) {
+    const std::string rules = "m:scram-sha-256-plus,scram-sha-256";
+    client in_clear(with_tls(), rules);
+    EXPECT_EQ(in_clear.ask("AUTH"), "+OK\r\nSCRAM-SHA-256\r\n.\r\n");
+    EXPECT_EQ(in_clear.ask("AUTH SCRAM-SHA-256-PLUS"), "-ERR invalid mechanism\r\n");
+    client bound(with_tls(), rules);
+    bound.session.exporter = "0123456789";
+    EXPECT_EQ(bound.ask("STLS"), "+OK\r\n[tls]");
+    EXPECT_EQ(bound.ask("AUTH"), "+OK\r\nSCRAM-SHA-256-PLUS\r\nSCRAM-SHA-256\r\n.\r\n");
+    const std::string first = base::base64_encode("p=tls-exporter,,n=bob,r=abc");
+    EXPECT_THAT(bound.ask("AUTH SCRAM-SHA-256-PLUS " + first), testing::StartsWith("+ "));
+    client unbound(with_tls(), rules);
+    EXPECT_EQ(unbound.ask("STLS"), "+OK\r\n[tls]");
+    EXPECT_EQ(unbound.ask("AUTH"), "+OK\r\nSCRAM-SHA-256\r\n.\r\n");
+}
+
+// A buffer that a password, or its beginning, has been in is known to the driver.
+TEST(pop_engine, tells_when_a_secret_was_there) {
+    client c;
+    c.engine.took_secret();
+    c.ask("USER bob");
+    EXPECT_FALSE(c.engine.took_secret());
+    c.say("PASS e=");
+    EXPECT_TRUE(c.engine.took_secret());
+    c.say("mc2\r\n");
+    EXPECT_TRUE(c.engine.took_secret());
+    c.ask("STAT");
+    EXPECT_FALSE(c.engine.took_secret());
 }
 
 TEST(pop_engine, transaction) {

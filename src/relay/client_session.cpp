@@ -3,7 +3,7 @@
 #include "relay/client_session.hpp"
 
 #include "base/secret_text.hpp"
-#include "base/text.hpp"
+#include "relay/tls_log.hpp"
 
 #include <fmt/format.h>
 
@@ -128,13 +128,12 @@ net::awaitable<void> client_session::start_tls() {
     peer_->deadline(net::deadline_after(settings_.connection_timeout));
     auto established = co_await peer_->start_tls(*settings_.tls);
     if (established.has_value()) {
-        log_.verbose("tls protocol established with {} protocol {} cipher {}", peer(), established->protocol,
-                     established->cipher);
+        log_tls_established(log_, peer(), *established);
         engine_->tls_established(std::move(*established));
     } else if (net::stream::is_timeout(established.error())) {
         engine_->tls_failed("secure connection timeout");
     } else {
-        log_.warning("tls: tls error: {}", base::printable(established.error().what));
+        log_tls_error(log_, established.error());
         engine_->tls_failed("peer disconnected: ssl connect");
     }
 }
@@ -143,7 +142,7 @@ net::awaitable<void> client_session::start_tls() {
 void client_session::lost(const base::error& why, const char* during) {
     if (!net::stream::is_tls_failure(why))
         return engine_->disconnected("peer disconnected");
-    log_.warning("tls: tls error: {}", base::printable(why.what));
+    log_tls_error(log_, why);
     engine_->disconnected(fmt::format("peer disconnected: {}", during));
 }
 

@@ -2,13 +2,15 @@
 // by one read buffer, one piece of output, one piece of content, and the list of its mailbox.
 #include "relay/pop_server.hpp"
 
+#include "base/secret_text.hpp"
+#include "base/text.hpp"
 #include "relay/login_material.hpp"
+#include "relay/tls_log.hpp"
 #include "spool/mailbox.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -42,7 +44,10 @@ public:
     net::awaitable<void> run() {
         services_.watch.count(counter::pop_sessions);
         log_.summary("pop connection from {}", peer_.peer().display());
-        engine_.start();
+        if (server_.settings_.tls_from_the_start)
+            co_await start_tls();
+        if (reason_.empty())
+            engine_.start();
         while (reason_.empty()) {
             pop::action todo = engine_.next();
             co_await act(todo);
@@ -72,7 +77,10 @@ private:
         } else if (auto* messages = std::get_if<pop::delete_messages>(&todo)) {
             co_await delete_messages(std::move(messages->ids));
         } else if (std::holds_alternative<pop::start_tls>(todo)) {
-            co_await start_tls();
+            give_back_buffer(); // with what came in clear behind the command
+            co_await write_output();
+            if (reason_.empty())
+                co_await start_tls();
         } else if (auto* password = std::get_if<pop::check_password>(&todo)) {
             sasl::ask_password asked = std::move(password->asked);
             auto verdict = co_await services_.logins.ask(worker_, wake_, std::move(asked), log_);
@@ -111,7 +119,7 @@ private:
             buffer_ = worker_.buffers().take();
             auto n = peer_.read_now(buffer_.bytes());
             if (n.has_error()) {
-                gone();
+                lost(n.error());
                 co_return;
             }
             if (*n == 0) {
@@ -120,15 +128,15 @@ private:
             }
             if (!engine_.in_command())
                 command_started_ = steady_clock::now();
+            octets_read_ = *n;
             engine_.feed(buffer_.bytes().first(*n));
-            lent_ = true;
             co_return;
         }
     }
 
     void give_back_buffer() {
-        if (std::exchange(lent_, false) && engine_.took_secret())
-            std::ranges::fill(buffer_.bytes(), '\0');
+        if (engine_.took_secret())
+            base::wipe(buffer_.bytes().data(), std::exchange(octets_read_, 0));
         buffer_.give_back();
     }
 
@@ -138,9 +146,10 @@ private:
         std::string output = engine_.take_output();
         peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         auto written = co_await peer_.write(output);
-        if (written.has_error())
-            reason_ = net::stream::is_timeout(written.error()) ? "idle timeout: replies not read"
-                                                               : "peer disconnected";
+        if (written.has_error() && net::stream::is_timeout(written.error()))
+            reason_ = "idle timeout: replies not read";
+        else if (written.has_error())
+            lost(written.error());
     }
 
     net::time_point read_limit() {
@@ -158,16 +167,25 @@ private:
         if (net::stream::is_interrupt(why))
             engine_.end_session("service shutting down", "shutdown");
         else if (!net::stream::is_timeout(why))
-            gone();
+            lost(why);
         else if (unfinished_)
             reason_ = fmt::format("command timeout: command not finished after {}s",
                                   server_.settings_.command_timeout.count());
         else
-            reason_ =
-                fmt::format("idle timeout: no activity after {}s", server_.settings_.idle_timeout.count());
+            reason_ = idle_for_too_long();
     }
 
-    void gone() { reason_ = "peer disconnected"; }
+    std::string idle_for_too_long() const {
+        return fmt::format("idle timeout: no activity after {}s", server_.settings_.idle_timeout.count());
+    }
+
+    void lost(const base::error& why) {
+        reason_ = "peer disconnected";
+        if (!net::stream::is_tls_failure(why))
+            return;
+        log_tls_error(log_, why);
+        reason_ += ": ssl read";
+    }
 
     net::awaitable<void> wait_a_while(seconds time) {
         co_await write_output();
@@ -177,21 +195,23 @@ private:
         engine_.waited();
     }
 
+    // Limited by the idle time as a whole, however slowly the client goes on.
     net::awaitable<void> start_tls() {
-        give_back_buffer();
-        co_await write_output();
-        if (!reason_.empty())
-            co_return;
         peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
         auto session = co_await peer_.start_tls(*services_.tls);
         if (session.has_value()) {
-            log_.verbose("tls protocol established with {}", peer_.peer().display());
+            log_tls_established(log_, peer_.peer().display(), *session);
             engine_.tls_established(*session);
             co_return;
         }
-        if (net::stream::is_tls_failure(session.error()))
-            log_.warning("tls: {}", session.error().message());
-        engine_.tls_failed("tls handshake failed");
+        if (net::stream::is_interrupt(session.error())) {
+            reason_ = "shutdown";
+        } else if (net::stream::is_timeout(session.error())) {
+            reason_ = idle_for_too_long();
+        } else {
+            log_tls_error(log_, session.error());
+            reason_ = "peer disconnected: ssl accept";
+        }
     }
 
     net::awaitable<void> open_mailbox(std::string user) {
@@ -212,7 +232,7 @@ private:
         };
         auto messages = co_await services_.work.run(job);
         if (messages.has_error()) {
-            log_.warning("pop: cannot open the mailbox: {}", messages.error().message());
+            log_.warning("pop: cannot open the mailbox: {}", base::printable(messages.error().message()));
             engine_.mailbox_opened(std::nullopt);
             co_return;
         }
@@ -230,7 +250,8 @@ private:
         };
         auto opened = co_await services_.work.run(job);
         if (opened.has_error()) {
-            log_.warning("pop: cannot read [{}]: {}", id, opened.error().message());
+            log_.warning("pop: cannot read [{}]: {}", base::printable(id),
+                         base::printable(opened.error().message()));
             content_.reset();
         } else {
             services_.watch.count(counter::pop_messages_read);
@@ -256,7 +277,7 @@ private:
             };
             auto read = co_await services_.work.run(job);
             if (read.has_error()) {
-                log_.warning("pop: cannot read message file: {}", read.error().message());
+                log_.warning("pop: cannot read message file: {}", base::printable(read.error().message()));
                 engine_.content_failed();
                 co_return;
             }
@@ -307,8 +328,8 @@ private:
     std::vector<char> ahead_;                        // the next octets of it
     bool fresh_ = false;                             // they have not been used
     net::buffer_pool::loan buffer_;
-    bool lent_ = false;
-    std::string reason_; // why the session is over; empty while it goes on
+    std::size_t octets_read_ = 0; // into the buffer
+    std::string reason_;          // why the session is over; empty while it goes on
     net::time_point command_started_{};
     bool unfinished_ = false; // the limit that holds is that of a line begun
 };

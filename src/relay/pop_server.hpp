@@ -22,6 +22,7 @@ struct pop_server_settings {
     pop::server_settings protocol;
     reception_settings door;
     std::string domain;
+    bool tls_from_the_start = false;           // --pop-tls-connection
     bool by_name = false;                      // --pop-by-name
     bool may_delete = true;                    // --pop-no-delete clears it
     std::chrono::seconds idle_timeout{1800};   // 0 = none

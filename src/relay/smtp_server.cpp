@@ -7,9 +7,9 @@
 #include "relay/smtp_server.hpp"
 
 #include "base/secret_text.hpp"
-#include "base/text.hpp"
 #include "os/clock.hpp"
 #include "relay/immediate.hpp"
+#include "relay/tls_log.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -210,8 +210,7 @@ private:
             handshake_failed(established.error());
             co_return;
         }
-        log_.verbose("tls protocol established with {} protocol {} cipher {}", peer_.peer().display(),
-                     established->protocol, established->cipher);
+        log_tls_established(log_, peer_.peer().display(), *established);
         engine_.tls_established(std::move(*established));
     }
 
@@ -221,7 +220,7 @@ private:
         } else if (net::stream::is_timeout(why)) {
             waited_in_vain(why);
         } else {
-            log_.warning("tls: tls error: {}", base::printable(why.what));
+            log_tls_error(log_, why);
             reason_ = "peer disconnected: ssl accept";
         }
         engine_.tls_failed(reason_);
@@ -295,7 +294,7 @@ private:
 
     void give_up(const base::error& why) {
         if (net::stream::is_tls_failure(why)) {
-            log_.warning("tls: tls error: {}", base::printable(why.what));
+            log_tls_error(log_, why);
             reason_ = "peer disconnected: ssl read";
         } else {
             reason_ = net::stream::is_timeout(why) ? "idle timeout: replies not read" : "peer disconnected";
