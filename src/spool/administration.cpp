@@ -2,7 +2,9 @@
 // rename, and of two who want the same message one finds the name gone: no lock is needed against forwarders.
 //
 // A removal is noted in the journal before anything is deleted: if the process ends in between, recovery
-// removes the content too, and after a power cut the message does not come back.
+// removes the content too. Of the state of a message the journal knows nothing: restoring one that is held
+// would send it. So before one is held or deleted its files are flushed, and the journal forgets it.
+#include "spool/checkpoint.hpp"
 #include "spool/core.hpp"
 #include "spool/names.hpp"
 #include "spool/store.hpp"
@@ -12,6 +14,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <span>
 #include <utility>
 
 namespace spool {
@@ -72,6 +76,24 @@ base::result<void> change(folder& dir, const std::string& id, message_state from
     return renamed;
 }
 
+// From here on the message stands by its files alone: nothing brings it back in another state than theirs.
+base::result<void> leave_journal(core& shared, const std::string& id) {
+    if (!shared.config.sync)
+        return {};
+    const survivor message{id};
+    const auto nothing = [](const std::string& which) -> base::result<accepted_bytes> {
+        return base::make_error(EIO, "flush " + which);
+    };
+    std::vector<std::string> failed;
+    auto flushed = flush_messages(shared.dir, std::span(&message, 1), nothing, failed);
+    if (flushed.has_error())
+        return flushed;
+    if (!failed.empty())
+        return nothing(id).error();
+    auto noted = shared.records.append_and_wait(record_kind::filed, id, urgency::flushed);
+    return noted.has_error() ? noted.error() : base::result<void>();
+}
+
 base::result<void> change_for_good(core& shared, const std::string& id, message_state from,
                                    message_state to) {
     auto changed = change(shared.dir, id, from, to);
@@ -127,7 +149,9 @@ base::result<message_report> store::look_at(const std::string& id) {
 }
 
 base::result<void> store::hold(const std::string& id) {
-    return change_for_good(*impl_->shared, id, message_state::ready, message_state::held);
+    core& shared = *impl_->shared;
+    auto changed = change(shared.dir, id, message_state::ready, message_state::held);
+    return changed.has_error() ? changed : leave_journal(shared, id);
 }
 
 base::result<void> store::let_go(const std::string& id) {
@@ -162,10 +186,8 @@ base::result<void> store::remove(const std::string& id) {
         return not_there(dir, id); // the journal must not take a claim of others for one of ours
     std::uint64_t number = shared.claims.next();
     auto known = shared.records.append_and_wait(record_kind::claim, id, urgency::written, number);
-    base::result<void> outcome;
+    auto outcome = known.has_error() ? known.error() : leave_journal(shared, id);
     bool deleted = false;
-    if (known.has_error())
-        outcome = known.error();
     for (message_state s : {message_state::ready, message_state::failed, message_state::held}) {
         if (outcome.has_error())
             break;
@@ -185,11 +207,9 @@ base::result<void> store::remove(const std::string& id) {
         outcome = dir.remove(name_of(id, content_suffix));
     if (outcome.has_error() && is_missing(outcome.error()))
         outcome = {};
-    auto noted = shared.records.append_and_wait(record_kind::done, id, urgency::flushed, number);
-    if (outcome.has_value() && noted.has_error())
-        outcome = noted.error();
+    shared.records.append(record_kind::done, id, urgency::riding, number);
     if (outcome.has_value() && shared.config.sync)
-        outcome = dir.flush(); // of a failed message the journal may know nothing
+        outcome = dir.flush();
     return outcome;
 }
 

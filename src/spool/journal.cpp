@@ -424,6 +424,7 @@ void journal::impl::note_written(const waiting_record& r, std::uint64_t sequence
         last_unsettled = sequence;
         break;
     case record_kind::withdrawn:
+    case record_kind::filed:
         live.erase(r.id);
         last_unsettled = sequence;
         break;

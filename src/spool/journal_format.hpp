@@ -28,6 +28,7 @@ enum class record_kind : std::uint32_t {
     released,  // closes claim: the envelope is no longer `.busy`
     done,      // closes claim: the files have been deleted
     settled,   // what the records up to `number` say has been done to files is flushed
+    filed,     // the files of this message are flushed, wherever they stand: no record of it is needed
 };
 
 struct segment_header {

@@ -222,7 +222,7 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
 
 // Deleted, but the disk has it still. The content goes last, as always.
 base::result<void> recovery::complete_removal(const std::string& id) {
-    for (std::string_view state : {envelope_suffix, busy_suffix, held_suffix}) {
+    for (std::string_view state : envelope_states) {
         std::string name = name_of(id, state);
         auto locked = is_locked(name);
         if (locked.has_error())
@@ -231,8 +231,7 @@ base::result<void> recovery::complete_removal(const std::string& id) {
             return {};
         (void)dir_.remove(name);
     }
-    if (!dir_.exists(name_of(id, bad_suffix)))
-        (void)dir_.remove(name_of(id, content_suffix));
+    (void)dir_.remove(name_of(id, content_suffix));
     return {};
 }
 

@@ -18,6 +18,7 @@ void apply(const journal_note& n, bool settled, bool memory_survived, message_no
             m.promises.push_back({n, memory_survived});
         break;
     case record_kind::withdrawn:
+    case record_kind::filed:
         m.promises.clear();
         m.begun = false;
         break;
@@ -29,6 +30,7 @@ void apply(const journal_note& n, bool settled, bool memory_survived, message_no
         break;
     case record_kind::claim:
         claims.insert(n.number);
+        m.removal_open = false; // it is there again, put by somebody else
         break;
     case record_kind::released:
         claims.erase(n.number);
@@ -68,7 +70,7 @@ recovery_index index_of(owner_notes& owner) {
 
 recovery_index combine(std::vector<owner_notes> owners) {
     recovery_index all;
-    std::map<std::string, std::int64_t> last_removal;
+    std::map<std::string, std::int64_t> last_closed;
     for (owner_notes& owner : owners) {
         for (auto& [id, m] : index_of(owner)) {
             message_notes& sum = all[id];
@@ -80,14 +82,14 @@ recovery_index combine(std::vector<owner_notes> owners) {
             sum.removal_open = sum.removal_open || m.removal_open;
         }
         for (const journal_note& n : owner.notes)
-            if (n.kind == record_kind::done) {
-                auto [at, fresh] = last_removal.try_emplace(n.id, n.time);
+            if (n.kind == record_kind::done || n.kind == record_kind::filed) {
+                auto [at, fresh] = last_closed.try_emplace(n.id, n.time);
                 at->second = std::max(at->second, n.time);
             }
     }
-    // What one process accepted another may have forwarded. An id can come again (spool/commit_message.cpp),
-    // so a removal concerns only what was accepted before it.
-    for (const auto& [id, time] : last_removal) {
+    // What one process accepted another may have forwarded, or flushed. An id can come again
+    // (spool/commit_message.cpp), so that concerns only what was accepted before it.
+    for (const auto& [id, time] : last_closed) {
         auto& promises = all[id].promises;
         std::erase_if(promises, [t = time](const auto& p) { return p.record.time <= t; });
     }

@@ -42,6 +42,7 @@ TEST(recovery_index, keeps_promises_until_they_are_settled) {
 
 TEST(recovery_index, knows_what_closes_what) {
     EXPECT_TRUE(one_owner({note(kind::put, 1, "m"), note(kind::withdrawn, 2, "m")}).promises.empty());
+    EXPECT_TRUE(one_owner({note(kind::put, 1, "m"), note(kind::filed, 2, "m")}).promises.empty());
     EXPECT_TRUE(one_owner({note(kind::put, 1, "m"), note(kind::done, 2, "m", -1)}).promises.empty());
     EXPECT_TRUE(one_owner({note(kind::begin, 1, "m")}).begun);
     EXPECT_TRUE(one_owner({note(kind::begin, 1, "m"), note(kind::put, 2, "m")}).begun);

@@ -147,7 +147,7 @@ TEST_F(recovery_test, done_by_another_owner_counts) {
 }
 
 TEST_F(recovery_test, completes_a_removal) {
-    for (const char* state : {".envelope", ".envelope.busy"}) {
+    for (const char* state : {".envelope", ".envelope.busy", ".envelope.bad", ".envelope.held"}) {
         journal({about(kind::claim), about(kind::done)});
         file(state, envelope);
         file(".content", content);
@@ -160,6 +160,13 @@ TEST_F(recovery_test, completes_a_removal) {
     file(".content", content);
     recover();
     EXPECT_EQ(ready.size(), 1u);
+    clear();
+    journal(
+        {about(kind::claim), about(kind::done), about(kind::claim), about(kind::released)}); // and it failed
+    file(".envelope.bad", envelope);
+    file(".content", content);
+    recover();
+    EXPECT_EQ(dir.names(), (names{id + ".envelope.bad", id + ".content"}));
 }
 
 TEST_F(recovery_test, releases_claims) {
