@@ -1,24 +1,33 @@
 #include "pop/content_writer.hpp"
 
+#include <string_view>
+
 namespace pop {
 
+namespace {
+
+constexpr std::size_t dots_expected = 64; // one to so many octets, mostly far less
+
+} // namespace
+
 void content_writer::add(std::span<const char> content, std::string& to) {
-    for (char c : content) {
-        if (enough_)
-            return;
-        if (at_line_start_ && c == '.')
+    std::string_view rest(content.data(), content.size());
+    to.reserve(to.size() + rest.size() + rest.size() / dots_expected);
+    while (!rest.empty() && !enough_) {
+        if (at_line_start_ && rest.front() == '.')
             to += '.';
-        to += c;
-        bool ends = cr_ && c == '\n';
-        cr_ = c == '\r';
-        if (ends) {
-            end_line();
-            continue;
-        }
-        // A CR alone may be the beginning of the end of an empty line.
-        if (!(at_line_start_ && cr_))
-            line_empty_ = false;
+        const std::size_t lf = rest.find('\n');
+        const std::string_view run = rest.substr(0, lf == rest.npos ? lf : lf + 1);
+        rest.remove_prefix(run.size());
+        to.append(run);
+        const bool ends = lf != rest.npos && (run.size() > 1 ? run[run.size() - 2] == '\r' : cr_);
+        // A CR alone may be the beginning of the end of an empty line, and LF alone the rest of it.
+        const bool only_an_end = run == "\n" ? ends : at_line_start_ && (run == "\r\n" || run == "\r");
+        line_empty_ = line_empty_ && only_an_end;
         at_line_start_ = false;
+        cr_ = run.back() == '\r';
+        if (ends)
+            end_line();
     }
 }
 

@@ -23,7 +23,7 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::size_t content_piece = 64 * 1024;
+constexpr std::size_t content_piece = 32 * 1024;
 constexpr std::size_t most_messages = 1'000'000; // of one mailbox, that are shown
 
 } // namespace
