@@ -69,10 +69,7 @@ net::awaitable<std::optional<smtp::session_failed>> client_session::begin(outgoi
     auto* failed = std::get_if<smtp::session_failed>(&now);
     if (!failed)
         co_return std::nullopt;
-    smtp::session_failed how = std::move(*failed);
-    engine_.reset();
-    peer_.reset();
-    co_return how;
+    co_return std::move(*failed);
 }
 
 net::awaitable<client_session::outcome> client_session::send(outgoing_message& message) {
@@ -86,10 +83,7 @@ net::awaitable<client_session::outcome> client_session::send(outgoing_message& m
         } else if (auto* done = std::get_if<smtp::message_done>(&now)) {
             co_return std::move(*done);
         } else if (auto* failed = std::get_if<smtp::session_failed>(&now)) {
-            smtp::session_failed how = std::move(*failed);
-            engine_.reset();
-            peer_.reset();
-            co_return how;
+            co_return std::move(*failed);
         }
     }
 }

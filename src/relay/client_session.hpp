@@ -51,8 +51,8 @@ public:
     // The session's start, if that has not been: afterwards messages can be sent. Nothing if it went well.
     net::awaitable<std::optional<smtp::session_failed>> begin(outgoing_message& message);
 
-    // Sends the message, with the session's start before the first one. After session_failed the connection
-    // is closed.
+    // Sends the message, with the session's start before the first one. After session_failed, from begin() as
+    // well, the session is over: to be destroyed, which closes the connection.
     using outcome = std::variant<smtp::message_done, smtp::session_failed>;
     net::awaitable<outcome> send(outgoing_message& message);
 

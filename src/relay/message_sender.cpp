@@ -32,6 +32,8 @@ net::awaitable<message_sender::outcome> message_sender::send(outgoing_message me
     std::string id = message.message.id();
     outcome how = co_await carry(std::move(message));
     tell(id, how);
+    if (how.what == outcome::kind::broken)
+        connection_.reset(); // its end is told of after the message's
     co_return how;
 }
 
@@ -116,11 +118,12 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
             }
             failed = std::get<smtp::session_failed>(std::move(result));
         }
-        connection_.reset();
         // A connection that has carried mail and is found closed before the next message was begun (servers
         // limit messages per connection) is replaced, once.
-        if (!failed->message_in_hand && !fresh && !interrupted_)
+        if (!failed->message_in_hand && !fresh && !interrupted_) {
+            connection_.reset();
             continue;
+        }
         bool has_failed = failed->message_in_hand && !interrupted_;
         if (!has_failed)
             co_await put_back(store_, work_, std::move(message), log_);
