@@ -3,9 +3,11 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import harness
 from harness import Stall, equal, fail, match, need, until
+from test_pop import Telnet
 
 prompt = 'E-MailRelay> '
 commands = 'commands: dnsbl, failures, flush, forward, help, info, list, notify, pid, quit, smtp, status, unfail-all'
@@ -97,11 +99,102 @@ def test_dialogue(t):
 
 
 def test_netcat(t):
+    """The octets that netcat writes, in both line-end modes: the outputs of several lines too."""
     need('nc')
-    relay = t.relay('--admin=0')
+    spool = t.spool()
+    for name in ('m1', 'm2'):
+        spool.add(name)
+        spool.add(name + 'bad', state='bad')
+    relay = t.relay('--admin=0', spool=spool)
     port = relay.wait_log(r'admin server on .*:(\d+)$').group(1)
-    equal(t.run(['nc', '127.0.0.1', port], input='help\nquit\n'), f'{commands}\n{prompt}')
-    equal(t.run(['nc', '-C', '127.0.0.1', port], input='list\nquit\n').replace('\r\n', '\n'), f'<none>\n{prompt}')
+    for options, end in ([], b'\n'), (['-C'], b'\r\n'):
+        def ask(command):
+            return subprocess.run([harness.find('nc'), *options, '127.0.0.1', port], input=command.encode() + b'\nquit\n', stdout=subprocess.PIPE,
+                                  env=t.environment(), timeout=harness.patience).stdout
+        for command, lines in (('help', [commands]), ('list', ['m1', 'm2']), ('failures', ['m1bad', 'm2bad']), ('pid', [str(relay.pid)]), ('', []),
+                               ('info version', None), ('info copyright', None), ('info credit', None), ('info warranty', None),
+                               ('status', None), ('show m1', None), ('stats', None), ('rubbish', ['error: unrecognised command'])):
+            with t.row(f'{command} {end}'):
+                got = ask(command)
+                equal(got.endswith(prompt.encode()), True, got)
+                body = got[:-len(prompt)]
+                if lines is not None:
+                    equal(body, b''.join(line.encode() + end for line in lines))
+                equal(b'\r' in body.replace(b'\r\n', b''), False, 'a CR of its own')
+                equal(body.count(b'\n'), body.count(end), f'line ends in {body!r}')
+                equal(body.endswith(end) or not body, True)
+
+
+def test_telnet(t):
+    need('telnet')
+    relay = t.relay('--admin=0')
+    terminal = Telnet(t, int(relay.wait_log(r'admin server on .*:(\d+)$').group(1)))
+    terminal.until("Escape character is '^]'.")
+    for line, answer in (('list', '<none>\r\n'), ('HELP', commands + '\r\n'), ('pid', f'{relay.pid}\r\n')):
+        terminal.say(line)
+        terminal.until(answer + prompt)
+    terminal.say('quit')
+    terminal.until('Connection closed by foreign host.')
+
+
+def test_json_of_hostile_messages(t):
+    """Two programs that read JSON agree about addresses with quotes, controls, UTF-8 and what is none."""
+    need('jq')
+    spool = t.spool()
+    hostile = [b'a"b\\c@example.com', b'tab\there@example.com', b'\x01\x1f\x7f@example.com', 'ä€\U0001f600@example.com'.encode(), b'\xff\xfe\xc3@example.com',
+               b'</script>\xe2\x80\xa8{}[],:@example.com', b'\xed\xa0\x80@example.com']
+    names = ['m"quote', 'm\\back', 'm\tab', 'mä', 'm\udcff', 'm{}', 'm\x01']
+    for name, address in zip(names, hostile):
+        spool.add(name, content=b'Subject: ' + address + b'\r\nX: "\\\x00\r\n\r\nbody')
+        envelope = spool.path / f'{name}.envelope'
+        envelope.write_bytes(envelope.read_bytes().replace(b'me@example.com', address).replace(b'you@example.net', address))
+    spool.add('failed', state='bad', more='X-MailRelay-Reason: "quoted" \\x01 \\\r\nX-MailRelay-ReasonCode: 550\r\n')
+    relay = t.relay('--admin=0', spool=spool)
+    admin = Admin(relay)
+
+    def ask(command):
+        admin.wire.send(command.encode('utf-8', 'surrogateescape') + b'\n')
+        while not admin.wire.held.endswith(prompt.encode()):
+            part = admin.wire.socket.recv(65536)
+            if not part:
+                fail(f'closed: {admin.wire.held!r}')
+            admin.wire.held += part
+        got, admin.wire.held = admin.wire.held[:-len(prompt)], b''
+        equal(got.count(b'\n'), 1, 'lines')
+        read = json.loads(got.decode())
+        by_jq = subprocess.run(['jq', '-c', '.'], input=got, stdout=subprocess.PIPE, check=True, env=t.environment()).stdout
+        equal(json.loads(by_jq), read, command)
+        return read
+    listed = ask('list --json')['ready']
+    equal(len(listed), len(names))
+    equal(len(set(listed)), len(names))
+    for name in ('m"quote', 'm\\back', 'mä', 'm{}'):
+        equal(name in listed, True, name)
+    addresses = set()
+    for name in names:
+        if re.search(r'\s', name):
+            continue  # no command can name it
+        shown = ask(f'show {name} --json')
+        equal(shown['state'], 'ready')
+        equal(shown['to'], [shown['from']])
+        equal(len(shown['headers']), 2)
+        addresses.add(shown['from'])
+    for text in ('a"b\\c@example.com', 'ä€\U0001f600@example.com', '</script>\u2028{}[],:@example.com', '\\xff\\xfe\\xc3@example.com'):
+        equal(text in addresses, True, f'{text!r} in {addresses}')
+    equal(ask('failures --json'), {'failed': ['failed']})
+    equal(ask('show failed --json')['failures'][0]['code'], 550)
+    equal(ask('show nothing --json'), {'error': 'no such message'})
+    equal(ask('list --held --json'), {'held': []})
+    equal(ask('status --json')['in']['started'], 1)
+    equal(ask('stats --json')['admin_sessions'], 1)
+    # The same for people: no control character passes.
+    for name in names:
+        if not re.search(r'\s', name):
+            admin.wire.send(f'show {name}\n'.encode('utf-8', 'surrogateescape'))
+            while not admin.wire.held.endswith(prompt.encode()):
+                admin.wire.held += admin.wire.socket.recv(65536)
+            equal(re.search(rb'[\x00-\x09\x0b-\x1f\x7f]', admin.wire.held), None)
+            admin.wire.held = b''
 
 
 def test_status(t):
