@@ -123,9 +123,9 @@ bool mailbox::remove(const std::vector<std::string>& ids) {
     return all;
 }
 
-// The journal is told before and after, so that a deletion that was cut off is completed; one of the last half
-// second may be undone by a power cut. The envelope decides who has a message: whoever finds it gone leaves
-// the content alone.
+// The journal is told before and after, so that a deletion that was cut off is completed; one of the last
+// half second may be undone by a power cut. The envelope decides who has a message: whoever finds it gone
+// leaves the content alone.
 bool mailbox::remove_from_spool(std::span<const std::string> ids) {
     std::vector<std::string> present;
     bool all = true;
