@@ -26,6 +26,12 @@ public:
         return true;
     }
 
+    // All have been added: what was reserved for more is given back.
+    void trim() {
+        entries_.shrink_to_fit();
+        names_.shrink_to_fit();
+    }
+
     std::size_t highest() const noexcept { return entries_.size(); } // number, deleted ones included
     std::size_t count() const noexcept { return count_; }            // without those deleted
     std::uint64_t octets() const noexcept { return octets_; }

@@ -227,6 +227,7 @@ private:
             });
             if (listed.has_error())
                 return listed.error();
+            messages.trim();
             mailbox_ = std::make_unique<spool::mailbox>(std::move(*opened));
             return messages;
         };

@@ -72,16 +72,26 @@ const os::file& mailbox::directory() const {
 }
 
 base::result<void> mailbox::list(const std::function<void(std::string_view, std::uint64_t)>& each) {
-    std::vector<std::string> names;
+    // All names in one piece: a large mailbox is no reason for fifty thousand small ones.
+    struct place {
+        std::size_t begin, size;
+    };
+    std::string text;
+    std::vector<place> names;
     auto listed = files().list(directory(), [&](std::string_view name) {
-        if (!id_of(name, envelope_suffix).empty())
-            names.emplace_back(name);
+        if (id_of(name, envelope_suffix).empty())
+            return;
+        names.push_back({text.size(), name.size()});
+        text += name;
     });
     if (listed.has_error())
         return listed;
-    std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
-        std::string_view id = id_of(name, envelope_suffix);
+    const auto name_at = [&text](const place& p) {
+        return std::string_view(text).substr(p.begin, p.size);
+    };
+    std::ranges::sort(names, {}, name_at);
+    for (const place& p : names) {
+        std::string_view id = id_of(name_at(p), envelope_suffix);
         std::string body = name_of(id, content_suffix);
         auto about = files().status(directory(), body);
         if (about.has_error() && sub_directory_)
