@@ -1,11 +1,11 @@
 // The reader of CR-LF lines: any input, cut at random and with any limit, gives the lines that a plain search
 // finds. The first octet is the limit, the second the seed of the cuts.
 #include "base/line_reader.hpp"
+#include "support.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
@@ -53,10 +53,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         std::span<const char> left(copy.get(), piece);
         while (auto one = reader.take(left))
             got.push_back({std::string(one->text), one->size, one->too_long});
-        if (!left.empty())
-            std::abort();
+        require(left.empty(), "all is taken");
     }
-    if (got != wanted || reader.size() != rest || reader.begun() != (rest != 0))
-        std::abort();
+    require(got == wanted, "the lines that are there");
+    require(reader.size() == rest && reader.begun() == (rest != 0), "the line begun");
     return 0;
 }
