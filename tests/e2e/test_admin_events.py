@@ -158,7 +158,7 @@ def test_reasons_of_a_run(t):
         match(seen, 'client: forward: start: rescan  ')
         wire.ask('QUIT', 221)
     match(site.listeners[0].run(), 'client: forward: end: no messages  $')
-    match(site.relay.output, r'forwarding: \[client disconnect\]')
+    site.relay.wait_log(r'forwarding: \[client disconnect\]$')
     site.relay.terminate()
     go_on = threading.Event()
     hop = t.next_hop({'.': lambda _: go_on.wait(harness.patience) and Drop})

@@ -209,39 +209,34 @@ def test_getmail(t):
 
 
 def test_dovecot(t):
-    """Dovecot's client side: a mailbox of its own that is ours. Under TLS version 2.3.19 is of little use, with Dovecot's own
-    server neither: after STLS it says nothing, and it does not wake up from deleting."""
+    """Dovecot's client side: a mailbox of its own that is ours. In clear: under TLS version 2.3.19 often goes to sleep, with
+    Dovecot's own server as well."""
     need('doveadm')
     site = Site(t)
-    for way, ssl in (('clear', 'no'), ('pop3s', 'pop3s')):
-        with t.row(way):
-            relay = site.relay(way)
-            folder = site.folder()
-            for part in ('home', 'run', 'state'):
-                (folder / part).mkdir()
-                os.chmod(folder / part, 0o777)
-            os.chmod(folder, 0o755)
-            config = folder / 'dovecot.conf'
-            user = 'nobody' if harness.is_root() else 'root'
-            group = 'nogroup' if harness.is_root() else 'root'
-            config.write_text(f'base_dir = {folder}/run\nstate_dir = {folder}/state\nlog_path = {folder}/log\nmail_uid = {user}\nmail_gid = {group}\n'
-                              f'mail_home = {folder}/home\nmail_location = pop3c:\npop3c_host = 127.0.0.1\npop3c_port = {relay.pop_port}\n'
-                              f'pop3c_user = bob\npop3c_password = secret\npop3c_ssl = {ssl}\nssl_client_ca_file = {site.authority.certificate}\n'
-                              'first_valid_uid = 1\nprotocols =\n')
-            for path in (site.authority.certificate.parent, site.authority.certificate):
-                os.chmod(path, 0o755)
-            # Names are looked up by a process of Dovecot's own, addresses too.
-            t.start([harness.find('dovecot'), '-F', '-c', config], name='dovecot')
-            harness.until((folder / 'run' / 'dns-client').exists, "Dovecot's processes")
-            doveadm = ['doveadm', '-c', config]
-            environment = {'HOME': str(folder), 'USER': user, 'LOGNAME': user}
-            got = t.run([*doveadm, '-f', 'flow', 'fetch', 'text', 'mailbox', 'INBOX', 'all'], env=environment)
-            for content in contents.values():
-                wanted = lf(content).decode('utf-8', 'backslashreplace').rstrip('\n')
-                equal(wanted in got.replace('\r\n', '\n'), True, f'{wanted[:100]!r} in {got[:2000]!r}')
-            if way == 'clear':
-                t.run([*doveadm, 'expunge', 'mailbox', 'INBOX', 'all'], env=environment)
-                relay.spool.check_empty()
+    relay = site.relay('clear')
+    folder = site.folder()
+    for part in ('home', 'run', 'state'):
+        (folder / part).mkdir()
+        os.chmod(folder / part, 0o777)
+    os.chmod(folder, 0o755)
+    config = folder / 'dovecot.conf'
+    user = 'nobody' if harness.is_root() else 'root'
+    group = 'nogroup' if harness.is_root() else 'root'
+    config.write_text(f'base_dir = {folder}/run\nstate_dir = {folder}/state\nlog_path = {folder}/log\nmail_uid = {user}\nmail_gid = {group}\n'
+                      f'mail_home = {folder}/home\nmail_location = pop3c:\npop3c_host = 127.0.0.1\npop3c_port = {relay.pop_port}\n'
+                      f'pop3c_user = bob\npop3c_password = secret\npop3c_ssl = no\n'
+                      'first_valid_uid = 1\nprotocols =\n')
+    # Names are looked up by a process of Dovecot's own, addresses too.
+    t.start([harness.find('dovecot'), '-F', '-c', config], name='dovecot')
+    harness.until((folder / 'run' / 'dns-client').exists, "Dovecot's processes")
+    doveadm = ['doveadm', '-c', config]
+    environment = {'HOME': str(folder), 'USER': user, 'LOGNAME': user}
+    got = t.run([*doveadm, '-f', 'flow', 'fetch', 'text', 'mailbox', 'INBOX', 'all'], env=environment)
+    for content in contents.values():
+        wanted = lf(content).decode('utf-8', 'backslashreplace').rstrip('\n')
+        equal(wanted in got.replace('\r\n', '\n'), True, f'{wanted[:100]!r} in {got[:2000]!r}')
+    t.run([*doveadm, 'expunge', 'mailbox', 'INBOX', 'all'], env=environment)
+    relay.spool.check_empty()
 
 
 def test_by_pam(t):
