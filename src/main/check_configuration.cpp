@@ -11,6 +11,8 @@
 #include "os/identity.hpp"
 #include "os/process.hpp"
 #include "os/worker_pool.hpp"
+#include "sasl/server.hpp"
+#include "tls/certificate_facts.hpp"
 
 #include <fmt/ranges.h>
 
@@ -36,6 +38,67 @@ public:
 std::string parent_of(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     return slash == 0 || slash == path.npos ? "/" : path.substr(0, slash);
+}
+
+// As it is written behind --filter.
+std::string text_of(const config::filter_specification& filter) {
+    using enum config::filter_specification::kind;
+    switch (filter.what) {
+    case program:
+        return filter.value;
+    case network:
+        return "net:" + filter.value;
+    case spamd:
+        return "spam:" + filter.value;
+    case spamd_edit:
+        return "spam-edit:" + filter.value;
+    case exit:
+        return fmt::format("exit:{}", filter.number);
+    case sleep:
+        return fmt::format("sleepms:{}", filter.number);
+    case deliver:
+        return "deliver:" + filter.value;
+    case copy:
+        return "copy:" + filter.value;
+    case split:
+        return "split:" + filter.value;
+    case mx:
+        return "mx:" + filter.value;
+    case message_id:
+        return "msgid:";
+    case milter:
+        break;
+    }
+    return "milter:" + filter.value;
+}
+
+std::string text_of(const std::vector<config::filter_specification>& chain) {
+    std::vector<std::string> items;
+    for (const config::filter_specification& one : chain)
+        items.push_back(text_of(one));
+    return fmt::format("{}", fmt::join(items, ", "));
+}
+
+std::string text_of(const config::verifier_specification& verifier) {
+    using enum config::verifier_specification::kind;
+    switch (verifier.what) {
+    case program:
+        return verifier.value;
+    case network:
+        return "net:" + verifier.value;
+    case account:
+        return "account:";
+    case exit:
+        break;
+    }
+    return fmt::format("exit:{}", verifier.exit_code);
+}
+
+std::string names_of(const std::vector<sasl::mechanism>& mechanisms) {
+    std::string names;
+    for (sasl::mechanism m : mechanisms)
+        names.append(names.empty() ? "" : " ").append(sasl::name_of(m));
+    return names.empty() ? tr("none") : names;
 }
 
 class configuration_check {
@@ -80,7 +143,8 @@ private:
         const auto too_big = [](const std::string& port) {
             return base::to_number(port).value_or(0) > 65535;
         };
-        if ((one.serve_smtp && too_big(one.port)) || (one.admin && too_big(one.admin->port)))
+        if ((one.serve_smtp && too_big(one.port)) || (one.admin && too_big(one.admin->port)) ||
+            (one.pop && too_big(one.pop->port)))
             errors_.push_back(tr("address error: port number too big"));
         for (const config::interface_item& item : one.interfaces)
             check_interface(item.address);
@@ -164,6 +228,17 @@ private:
             say(one.remote_clients ? tr("Clients: any address") : tr("Clients: local addresses"));
         if (one.dnsbl)
             say(tr_format("Block lists: {}", fmt::join(one.dnsbl->domains, ", ")));
+        if (one.serve_smtp && !one.server_auth.empty())
+            describe_logins(tr_format("Accounts of SMTP clients: {}", one.server_auth), one.server_auth, one,
+                            !one.server_tls.implicit);
+        if (one.verifier)
+            say(tr_format("Address verifier: {}", text_of(*one.verifier)));
+        if (!one.filters.empty())
+            say(tr_format("Filters: {}", text_of(one.filters)));
+        if (one.pop)
+            describe_pop(one);
+        if (one.server_tls.enabled())
+            describe_server_tls(one);
         if (one.admin)
             say(tr_format("Admin server: {}", addresses(one, admin, one.admin->port)));
         if (!one.forward_to.empty())
@@ -184,8 +259,78 @@ private:
         return list.empty() ? tr_format("all addresses, port {}", port) : list;
     }
 
+    void describe_pop(const config::instance& one) {
+        say(tr_format("POP server: {}", addresses(one, config::interface_item::service::pop, one.pop->port)));
+        if (one.pop->tls_from_the_start)
+            say(tr("POP speaks TLS from the first octet"));
+        describe_logins(tr_format("Accounts of POP clients: {}", one.pop_auth), one.pop_auth, one,
+                        !one.pop->tls_from_the_start);
+        if (one.pop->by_name)
+            say(tr("Each POP user has a mailbox"));
+        if (!one.pop->may_delete)
+            say(tr("POP clients delete nothing"));
+    }
+
+    // The secrets have been found good.
+    void describe_logins(const std::string& text, const std::string& source, const config::instance& one,
+                         bool begins_in_clear) {
+        say(text);
+        auto rules = std::make_shared<const sasl::mechanism_rules>(
+            sasl::mechanism_rules::parse(one.server_auth_config, false));
+        sasl::server logins(rules);
+        if (source != "pam:") {
+            os::root_scope as_root;
+            auto secrets = os::read_secret_file(source);
+            if (secrets.has_error())
+                return;
+            logins = sasl::server(sasl::secrets::parse(secrets->view()).value, rules,
+                                  std::make_shared<const base::secret_text>());
+        }
+        auto in_clear = one.server_tls.required ? std::vector<sasl::mechanism>() : logins.mechanisms(false);
+        if (begins_in_clear)
+            say(tr_format("Mechanisms without TLS: {}", names_of(in_clear)));
+        if (one.server_tls.enabled())
+            say(tr_format("Mechanisms with TLS: {}", names_of(logins.mechanisms(true, true))));
+    }
+
+    void describe_server_tls(const config::instance& one) {
+        if (one.serve_smtp)
+            say(one.server_tls.implicit ? tr("Clients speak TLS from the first octet")
+                                        : tr("Clients are offered STARTTLS"));
+        if (one.server_tls.required)
+            say(tr("Clients must use TLS"));
+        describe_certificate(one.server_tls);
+        if (!one.server_tls.verify.empty())
+            say(tr_format("Clients' certificates are checked by: {}", one.server_tls.verify));
+    }
+
+    void describe_certificate(const config::tls_side& side) {
+        if (side.certificate_files.empty())
+            return;
+        auto facts = tls::facts_of_certificate(side.certificate_files);
+        if (facts.has_error())
+            return; // opening the context has found it good: it has gone since
+        say(tr_format("Certificate: {}", base::printable(side.certificate_files.back())));
+        say(tr_format("Its subject: {}", base::printable(facts->subject)));
+        say(facts->expired ? tr_format("It has expired: {}", facts->not_after)
+                           : tr_format("It is good until: {}", facts->not_after));
+    }
+
     void describe_forwarding(const config::instance& one) {
         say(tr_format("Forwarding to: {}", one.forward_to));
+        if (one.client_tls.enabled())
+            say(one.client_tls.implicit ? tr("Forwarding with TLS from the first octet")
+                                        : tr("Forwarding with STARTTLS where it is offered"));
+        if (one.client_tls.required)
+            say(tr("Nothing is forwarded without TLS"));
+        describe_certificate(one.client_tls);
+        if (!one.client_tls.verify.empty())
+            say(tr_format("Servers' certificates are checked by: {}", one.client_tls.verify));
+        if (!one.client_auth.empty()) // which may be the secret itself
+            say(tr_format("Accounts for forwarding: {}",
+                          one.client_auth.starts_with("plain:") ? "plain:..." : one.client_auth));
+        if (!one.client_filters.empty())
+            say(tr_format("Filters before forwarding: {}", text_of(one.client_filters)));
         if (one.forward_at_start)
             say(tr("Forwarding at the start"));
         if (one.forward_on_disconnect)

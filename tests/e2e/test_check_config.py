@@ -2,7 +2,9 @@
 import os
 
 import harness
-from harness import equal, is_root
+import test_filters
+from certificates import Authority
+from harness import equal, is_root, match
 
 user = ['--user=root'] if is_root() else []
 
@@ -25,6 +27,93 @@ Forwarding to: smtp.example.com:25
 Forwarding every 60000 ms
 ''')
     equal(spool.names(), [])
+
+
+def test_what_would_run_is_told(t):
+    """Files, certificates, mechanisms, filters and addresses of every part."""
+    authority = Authority(t)
+    server = authority.issue('mail.example.com', rsa=True)
+    client = authority.issue('client.example.com', expired=True)
+    secrets = t.file('secrets', 'server plain bob secret\nclient plain bob secret\n')
+    masked = t.file('masked', 'server md5 bob qeD38fvADIqBu6rDlXMbVs07p96q1uXKI0SLpC43l0c=\n')
+    spool = t.spool()
+    filter = test_filters.script(t, 'exit 0')
+    conf = t.file('conf', f'''spool-dir {spool.path}
+interface 127.0.0.1
+port 2525
+server-auth {secrets}
+server-auth-config m:plain,cram-md5;a:plain
+server-tls
+server-tls-certificate {server}
+server-tls-verify {authority.certificate}
+address-verifier {filter}
+filter {filter},msgid:,exit:0,sleepms:5,net:127.0.0.1:1,spam:127.0.0.1:2,milter:127.0.0.1:3
+pop
+pop-port 110
+pop-auth {masked}
+pop-by-name
+pop-no-delete
+pop-tls-connection
+forward-to smtp.example.com:25
+client-filter exit:0
+client-tls
+client-tls-required
+client-tls-certificate {client}
+client-tls-verify {authority.certificate}
+client-auth plain:Ym9i:c2VjcmV0
+log
+''')
+    done = t.emailrelay('--check-config', *user, conf)
+    equal((done.returncode, done.stderr), (0, ''))
+    equal(done.stdout, f'''The configuration is correct.
+It would run in the background.
+Log to syslog: mail
+
+Spool: {spool.path}
+SMTP server: 127.0.0.1 port 2525
+Clients: local addresses
+Accounts of SMTP clients: {secrets}
+Mechanisms without TLS: CRAM-MD5 PLAIN
+Mechanisms with TLS: PLAIN
+Address verifier: {filter}
+Filters: {filter}, msgid:, exit:0, sleepms:5, net:127.0.0.1:1, spam:127.0.0.1:2, milter:127.0.0.1:3
+POP server: 127.0.0.1 port 110
+POP speaks TLS from the first octet
+Accounts of POP clients: {masked}
+Mechanisms with TLS: none
+Each POP user has a mailbox
+POP clients delete nothing
+Clients are offered STARTTLS
+Certificate: {server}
+Its subject: /CN=mail.example.com
+It is good until: 2049-01-01 00:00:00 UTC
+Clients' certificates are checked by: {authority.certificate}
+Forwarding to: smtp.example.com:25
+Forwarding with STARTTLS where it is offered
+Nothing is forwarded without TLS
+Certificate: {client}
+Its subject: /CN=client.example.com
+It has expired: 2021-01-01 00:00:00 UTC
+Servers' certificates are checked by: {authority.certificate}
+Accounts for forwarding: plain:...
+Filters before forwarding: exit:0
+''')
+    equal('c2VjcmV0' in done.stdout, False, 'a secret')
+
+
+def test_files_that_are_wrong(t):
+    spool = t.spool()
+    rubbish = t.file('rubbish', 'x\n')
+    rows = [(['--server-auth=/no/where'], 'cannot read secrets file: /no/where'), ([f'--server-auth={rubbish}'], 'invalid secrets file'),
+            (['--pop', '--pop-auth=/no/where'], 'cannot read secrets file: /no/where'),
+            (['--pop', f'--pop-auth={rubbish}', '--pop-port=70000'], 'address error: port number too big'),
+            (['--server-tls', '--server-tls-certificate=/no/where'], r'tls error: .*: file=\[/no/where\]'),
+            (['--server-tls', f'--server-tls-certificate={rubbish}'], r'tls error: .*: file=\[' + str(rubbish) + r'\]')]
+    for words, wanted in rows:
+        with t.row(' '.join(words)):
+            done = t.emailrelay('--check-config', f'--spool-dir={spool.path}', *user, *words)
+            equal((done.returncode, done.stdout), (1, ''))
+            match(done.stderr, '(?m)^emailrelay: error: ' + wanted + '$')
 
 
 def test_nothing_is_opened_or_changed(t):
