@@ -215,6 +215,37 @@ def test_status(t):
     equal((state['in']['started'], state['in']['finished'], len(state['in']['open'])), (2, 1, 1))
 
 
+def test_status_while_forwarding(t):
+    hop = t.next_hop({'.': Stall})
+    relay = t.relay('--admin=0', '--pop', '--pop-port=0', f'--pop-auth={t.file("auth", "")}', f'--forward-to={hop.address}')
+    relay.spool.add('m0')
+    admin = Admin(relay)
+    admin.check('forward', 'OK\n')
+    hop.wait_line('DATA')
+    lines = admin.ask('status').splitlines()
+    pop_address = relay.wait_log(r'pop server on (.*)$').group(1)
+    equal([line.split(':')[0] for line in lines], ['LISTEN'] * 3 + ['OUT started', 'OUT finished', 'OUT', 'IN started', 'IN finished', 'IN'])
+    equal(f'LISTEN: {pop_address}' in lines[:3], True)
+    equal(lines[3:6], ['OUT started: 1', 'OUT finished: 0', f'OUT: 127.0.0.1:{hop.peers[0][1]} -> {hop.address}'])
+    equal(lines[6:8], ['IN started: 1', 'IN finished: 0'])
+    match(lines[8], rf'^IN: 127\.0\.0\.1:\d+ <- 127\.0\.0\.1:{admin.wire.local_port()}$')
+    open_ones = json.loads(admin.ask('status --json'))['out']
+    equal(open_ones, {'started': 1, 'finished': 0, 'open': [{'local': f'127.0.0.1:{hop.peers[0][1]}', 'peer': hop.address}]})
+
+
+def test_errors_of_unfail_all_are_ignored(t):
+    """One whose place is taken stays failed, and the others are renamed."""
+    spool = t.spool()
+    for name in ('m1', 'm2', 'm3'):
+        spool.add(name, state='bad')
+    spool.add('m2')
+    relay = t.relay('--admin=0', spool=spool)
+    admin = Admin(relay)
+    admin.check('unfail-all', '')
+    equal([m.id for m in spool.messages()], ['m1', 'm2', 'm3'])
+    equal([m.id for m in spool.messages('bad')], ['m2'])
+
+
 def test_messages(t):
     spool = t.spool()
     for name in ('emailrelay.1.1.10', 'emailrelay.1.1.2', 'foo'):
