@@ -41,6 +41,8 @@ public:
                    }},
                   peer_.peer().display(), log_) {}
 
+    ~pop_session() override { give_back_buffer(); }
+
     net::awaitable<void> run() {
         services_.watch.count(counter::pop_sessions);
         log_.summary("pop connection from {}", peer_.peer().display());

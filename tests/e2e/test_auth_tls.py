@@ -352,3 +352,23 @@ def test_no_secret_stays_in_memory(t):
             coded = [b64('\0alice\0' + g)[8:-8] for g in guesses[:2] + guesses[3:]] + [b64(guesses[2])[:20], b64(guesses[2])[20:-4]]
             equal(memory_holds(relay, ['smtp connection from']), {'smtp connection from'}, 'a text that is there')
             equal(memory_holds(relay, [*guesses, *coded, key]), set())
+
+
+def test_no_secret_of_pop_stays_in_memory(t):
+    """Likewise; also where the password comes with the command that ends the session."""
+    relay = t.relay('--pop', '--pop-port=0', f'--pop-auth={t.file("auth", "server plain alice wonder+20land" + chr(10))}', verbose=True)
+    port = int(relay.wait_log(r'pop server on .*[:.](\d+)$').group(1))
+    guesses = [f'guess-{n}-{os.urandom(8).hex()}' for n in range(4)]
+    for dialogue in (f'USER alice\r\nPASS {guesses[0]}\r\n', f'USER alice\r\nPASS {guesses[1]}\r\nQUIT\r\n',
+                     'AUTH PLAIN ' + b64('\0alice\0' + guesses[2]) + '\r\n', 'AUTH PLAIN ' + b64('\0alice\0' + guesses[3]) + '\r\nQUIT\r\n'):
+        with harness.Wire.tcp('127.0.0.1', port) as wire:
+            wire.expect(r'\+OK.*')
+            wire.send(dialogue)
+            if 'USER' in dialogue:
+                wire.expect(r'\+OK.*')
+            wire.expect('-ERR.*')
+            if 'QUIT' in dialogue:
+                wire.expect(r'\+OK.*')
+    relay.wait_log('pop connection closed: ', count=4)
+    coded = [b64('\0alice\0' + g)[8:-8] for g in guesses[2:]]
+    equal(memory_holds(relay, ['pop connection from', *guesses, *coded]), {'pop connection from'})
