@@ -132,6 +132,7 @@ void build_client(const option_values& given, instance& one) {
         one.immediate = given.has("immediate");
         one.poll_milliseconds = read_poll_period(given.value("poll")).value_or(0);
     }
+    one.forward_connections = given.number("forward-connections", one.forward_connections);
     one.forward_to_some = given.has("forward-to-some");
     one.client_interface = given.value("client-interface");
     one.connection_timeout = given.number("connection-timeout", one.connection_timeout);

@@ -252,6 +252,8 @@ TEST(building, limits) {
     EXPECT_EQ(one.limits.response_lines, 12U);
     EXPECT_FALSE(one.sync);
     EXPECT_EQ(instance_of({"--max-recipients=0"}).limits.recipients, 0U);
+    EXPECT_EQ(instance_of({}).forward_connections, 1U);
+    EXPECT_EQ(instance_of({"--forward-connections=20"}).forward_connections, 20U);
     EXPECT_EQ(instance_of({"--max-auth-line=0"}).limits.auth_line, 0U);
 }
 

@@ -99,6 +99,7 @@ struct instance {
     bool forward_on_disconnect = false;
     bool immediate = false;
     std::uint64_t poll_milliseconds = 0; // 0 = off
+    unsigned forward_connections = 1;    // in one run; new; 0 as 1
     bool forward_to_some = false;
     std::string client_interface;     // as written, empty if none
     unsigned connection_timeout = 40; // seconds; 0 = none

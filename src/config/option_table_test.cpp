@@ -145,7 +145,7 @@ TEST(option_table, options_that_are_new_have_no_letter) {
                   "threads", "check-config", "env", "no-sync", "max-sessions", "max-sessions-per-address",
                   "max-command-line", "max-auth-line", "max-recipients", "max-errors", "max-other-errors",
                   "max-idle-commands", "command-timeout", "min-data-rate", "max-pending-replies",
-                  "max-response-line", "max-response-lines", "pop-tls-connection"}));
+                  "max-response-line", "max-response-lines", "pop-tls-connection", "forward-connections"}));
 }
 
 TEST(option_table, names_and_letters_are_unique) {

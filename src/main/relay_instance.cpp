@@ -299,6 +299,7 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() {
     c.response_timeout = seconds(config_.response_timeout);
     c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
+    s.connections = config_.forward_connections;
     s.filters = filter_settings_of(config_.client_filters, config_, log_);
     c.linger = config_.client_smtp.linger;
     return s;

@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "relay/messages_in_turn.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace relay {
@@ -34,8 +35,13 @@ std::string_view text_of(run_reason why) {
 forwarder::forwarder(forwarder_settings settings, spool::store& store, blocking& work, net::worker& on,
                      base::logger log, observer watch)
     : settings_(std::move(settings)), store_(store), work_(work), worker_(on), log_(std::move(log)),
-      watch_(watch), wake_(on),
-      sender_(settings_.to, settings_.client, settings_.filters, store_, work_, worker_, log_, watch) {}
+      watch_(watch), wake_(on) {
+    for (unsigned i = 0; i < std::max(settings_.connections, 1U); ++i)
+        senders_.push_back(std::make_unique<message_sender>(settings_.to, settings_.client, settings_.filters,
+                                                            store_, work_, worker_, log_, watch));
+    for (std::size_t i = 1; i < senders_.size(); ++i)
+        senders_[i]->beside_others();
+}
 
 forwarder::~forwarder() = default;
 
@@ -55,7 +61,8 @@ void forwarder::note_request(run_reason why) {
     if (stopping_)
         return;
     if (running_) {
-        std::string where = sender_.connected() ? ": connected to " + sender_.peer() : std::string();
+        std::string where =
+            first_sender().connected() ? ": connected to " + first_sender().peer() : std::string();
         log_.verbose("forwarding: [{}]: still busy from last time{}", text_of(why), where);
         if (requested_)
             return;
@@ -71,20 +78,26 @@ void forwarder::stop(std::function<void()> ended) {
         stopping_ = true;
         ended_ = done;
         wake_.notify();
-        sender_.stop_connecting();
+        for (const auto& sender : senders_)
+            sender->stop_connecting();
     });
 }
 
 void forwarder::cut_short() {
-    worker_.post([this] { sender_.interrupt(); });
+    worker_.post([this] {
+        for (const auto& sender : senders_)
+            sender->interrupt();
+    });
 }
 
 void forwarder::end_run(bool at_once) {
     stopping_ = true;
-    if (at_once)
-        sender_.interrupt();
-    else
-        sender_.stop_connecting();
+    for (const auto& sender : senders_) {
+        if (at_once)
+            sender->interrupt();
+        else
+            sender->stop_connecting();
+    }
 }
 
 void forwarder::check_name() {
@@ -162,7 +175,6 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
     watch_.count(counter::forwarding_runs);
     watch_.event({"client", "forward", "start", text_of(why)});
     auto all = co_await forward_all(std::move(*ids));
-    co_await sender_.quit();
     if (all.has_error()) {
         log_.warning("smtp client error: {}", all.error().message());
         co_return run_outcome{false, all.error().message()};
@@ -171,23 +183,80 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
     co_return run_outcome{};
 }
 
-// While one message is sent the next one is fetched, so that neither disk nor network waits for the other;
-// but only over a connection that has been made, lest a next hop out of reach has messages claimed for
-// nothing.
+struct forwarder::run_state {
+    run_state(messages_in_turn all, net::worker& on) : messages(std::move(all)), helper_ended(on) {}
+
+    messages_in_turn messages;
+    base::result<void> outcome; // an error ends the run
+    bool helped = false;        // by all that there are
+    std::size_t helpers = 0;    // at work
+    net::event helper_ended;
+};
+
+// More connections than one are made only when the first has carried a message: a next hop out of reach is
+// not tried many times at once.
 net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::string> ids) {
-    messages_in_turn messages(std::move(ids), store_, work_, worker_);
-    base::result<void> outcome;
-    while (outcome.has_value() && !messages.at_end() && !stopping_ && !run_ends_) {
-        auto message = co_await messages.next();
-        if (message.has_error())
-            continue;
-        log_taken(message->message);
-        if (sender_.connected())
-            messages.fetch_next();
-        outcome = co_await deliver(std::move(*message));
+    run_state run(messages_in_turn(std::move(ids), store_, work_, worker_), worker_);
+    co_await work_through(run, first_sender());
+    while (run.helpers > 0)
+        co_await run.helper_ended.wait();
+    co_return run.outcome;
+}
+
+// An error of the first connection ends the run, that of another one its own part in it: the next hop may
+// allow fewer connections.
+//
+// While one message is sent the next one is fetched, so that neither disk nor network waits for the other;
+// but only over a connection that has been made, lest messages are claimed for nothing.
+net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by) {
+    bool leads = &by == &first_sender();
+    auto over = [&] {
+        return run.outcome.has_error() || stopping_ || run_ends_;
+    };
+    auto coming = run.messages.take_next();
+    while (coming && !over()) {
+        auto message = co_await coming.wait();
+        if (message.has_value() && over()) {
+            co_await put_back(store_, work_, std::move(*message), log_);
+            break;
+        }
+        if (message.has_value()) {
+            log_taken(message->message);
+            if (by.connected())
+                coming = run.messages.take_next();
+            auto delivered = co_await deliver(std::move(*message), by);
+            if (delivered.has_error() && !leads) {
+                log_.warning("smtp client error: {}", delivered.error().message());
+                break;
+            }
+            if (delivered.has_error())
+                run.outcome = delivered;
+        }
+        if (leads && by.connected() && !over())
+            call_helpers(run);
+        if (!coming && !over())
+            coming = run.messages.take_next();
     }
-    co_await messages.give_back(log_);
-    co_return outcome;
+    if (coming) {
+        auto message = co_await coming.wait();
+        if (message.has_value())
+            co_await put_back(store_, work_, std::move(*message), log_);
+    }
+    co_await by.quit();
+}
+
+void forwarder::call_helpers(run_state& run) {
+    for (std::size_t i = 1; i < senders_.size() && run.messages.left() > 0 && !run.helped; ++i) {
+        ++run.helpers;
+        net::spawn(worker_, help(run, *senders_[i]), log_, "forwarding");
+    }
+    run.helped = true;
+}
+
+net::awaitable<void> forwarder::help(run_state& run, message_sender& by) {
+    co_await work_through(run, by);
+    --run.helpers;
+    run.helper_ended.notify();
 }
 
 void forwarder::log_taken(const spool::claimed_message& message) const {
@@ -202,7 +271,7 @@ void forwarder::log_taken(const spool::claimed_message& message) const {
 }
 
 // An error ends the run.
-net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) {
+net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message, message_sender& by) {
     std::string id = message.message.id();
     if (message.message.envelope().to_remote.empty()) {
         log_.warning("forwarding [{}]: failing message with no remote recipients", id);
@@ -210,8 +279,8 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message) 
         watch_.count(counter::messages_failed);
         co_return base::result<void>();
     }
-    message_sender::outcome sent = co_await sender_.send(std::move(message));
-    run_ends_ = sent.last;
+    message_sender::outcome sent = co_await by.send(std::move(message));
+    run_ends_ = run_ends_ || sent.last;
     using kind = message_sender::outcome::kind;
     if (sent.what == kind::not_connected || sent.what == kind::broken)
         co_return sent.error;

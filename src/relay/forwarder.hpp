@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct forwarder_settings {
     mail::next_hop to; // unless the envelope says otherwise
     client_session_settings client;
     std::chrono::milliseconds poll{0}; // 0 = off
+    unsigned connections = 1;          // in one run; with more than one the order of messages is not kept
     filter_settings filters;           // --client-filter
 };
 
@@ -65,8 +67,14 @@ private:
     net::awaitable<run_outcome> run_through(run_reason why);
     net::awaitable<void> poll();
     net::awaitable<void> look_up_name();
+    // A run in progress: the messages, and those who send them.
+    struct run_state;
     net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
-    net::awaitable<base::result<void>> deliver(outgoing_message message);
+    net::awaitable<void> work_through(run_state& run, message_sender& by);
+    void call_helpers(run_state& run);
+    net::awaitable<void> help(run_state& run, message_sender& by);
+    net::awaitable<base::result<void>> deliver(outgoing_message message, message_sender& by);
+    message_sender& first_sender() const { return *senders_.front(); }
     void note_request(run_reason why);
     void log_taken(const spool::claimed_message& message) const;
 
@@ -79,7 +87,7 @@ private:
     net::event wake_;
     std::optional<run_reason> running_;
     std::optional<run_reason> requested_;
-    message_sender sender_;
+    std::vector<std::unique_ptr<message_sender>> senders_; // one for each connection
     bool run_ends_ = false; // a filter wants no more messages sent in the present run
     bool stopping_ = false;
     std::function<void()> ended_;

@@ -92,6 +92,14 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
             if (ready.has_error())
                 co_return co_await not_connected(std::move(message), wanted, ready.error());
         }
+        if (fresh && beside_others_) {
+            if (auto failed = co_await connection_->begin(message)) {
+                connection_.reset();
+                co_await put_back(store_, work_, std::move(message), log_);
+                co_return outcome{
+                    outcome::kind::not_connected, {}, base::error{{}, base::printable(failed->reason)}};
+            }
+        }
         if (!fresh && !state.screened)
             watch_.event({"client", "sending", message.message.id()});
         std::optional<smtp::session_failed> failed;

@@ -52,6 +52,10 @@ public:
     };
     net::awaitable<outcome> send(outgoing_message message);
 
+    // For a connection beside others: that its session does not come about is no failure of the message,
+    // which is put back.
+    void beside_others() { beside_others_ = true; }
+
     // The files of a message that was sent are deleted while the next one goes its way. Waits for that.
     net::awaitable<void> settled();
 
@@ -110,6 +114,7 @@ private:
     std::optional<outgoing_filters> filters_; // made for the first message
     std::set<std::string> unconnectable_;     // addresses of envelopes, since the last quit()
     net::pending<bool> settling_;             // the message before
+    bool beside_others_ = false;
     bool stopping_ = false;
     bool interrupted_ = false;
 };

@@ -22,27 +22,13 @@ messages_in_turn::messages_in_turn(std::vector<std::string> ids, spool::store& s
                                    net::worker& on)
     : run_(std::make_shared<const run>(run{std::move(ids), store})), work_(work), worker_(on) {}
 
-void messages_in_turn::fetch_next() {
-    if (fetched_ || at_end())
-        return;
-    auto take = [of = run_, index = next_] {
+messages_in_turn::coming_message messages_in_turn::take_next() {
+    if (left() == 0)
+        return {};
+    auto take = [of = run_, index = next_++] {
         return of->take(index);
     };
-    fetched_ = work_.start(worker_, std::move(take));
-}
-
-net::awaitable<base::result<outgoing_message>> messages_in_turn::next() {
-    fetch_next();
-    ++next_;
-    co_return co_await fetched_.wait();
-}
-
-net::awaitable<void> messages_in_turn::give_back(const base::logger& log) {
-    if (!fetched_)
-        co_return;
-    auto message = co_await fetched_.wait();
-    if (message.has_value())
-        co_await put_back(run_->store, work_, std::move(*message), log);
+    return work_.start(worker_, std::move(take));
 }
 
 } // namespace relay

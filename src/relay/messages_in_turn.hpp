@@ -1,5 +1,5 @@
-// The messages of a forwarding run in their order. Each is claimed when its turn comes, or, when told, while
-// the one before is still being sent. Lives on one worker.
+// The messages of a forwarding run in their order. Whoever sends them takes one after the other: each is
+// claimed by a disk thread from the moment it is taken, and can be waited for later. Lives on one worker.
 #pragma once
 
 #include "net/pending.hpp"
@@ -14,19 +14,14 @@ namespace relay {
 
 class messages_in_turn {
 public:
+    // An error: the message cannot be had; the store has said why.
+    using coming_message = net::pending<base::result<outgoing_message>>;
+
     // `store` and `work` outlive it.
     messages_in_turn(std::vector<std::string> ids, spool::store& store, blocking& work, net::worker& on);
 
-    bool at_end() const noexcept { return next_ == run_->ids.size(); }
-
-    // An error: this one cannot be had; the store has said why.
-    net::awaitable<base::result<outgoing_message>> next();
-
-    // Begins to claim the one that next() will give.
-    void fetch_next();
-
-    // At the end of the run: what has been claimed and not given is put back.
-    net::awaitable<void> give_back(const base::logger& log);
+    std::size_t left() const noexcept { return run_->ids.size() - next_; }
+    coming_message take_next(); // nothing when none is left
 
 private:
     struct run { // jobs on their way share it
@@ -39,7 +34,6 @@ private:
     blocking& work_;
     net::worker& worker_;
     std::size_t next_ = 0;
-    net::pending<base::result<outgoing_message>> fetched_;
 };
 
 } // namespace relay

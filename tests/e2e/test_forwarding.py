@@ -1,8 +1,10 @@
 """Sending mail on: every outcome of spec/smtp-client.md, against scripted next hops and a real one."""
+import itertools
 import os
 import re
 import signal
 import socket
+import threading
 
 import harness
 from harness import Drop, Reset, Stall, domain, equal, find, is_root, match, need
@@ -368,6 +370,54 @@ def test_the_next_one_is_fetched(t):
     equal([m.id for m in spool.messages('busy')], ids[:1])
     relay.terminate()
     equal([m.id for m in spool.messages()], ids)
+
+
+def test_several_connections(t):
+    """--forward-connections: that many and no more, when the first has carried a message; each message once."""
+    together = threading.Barrier(4, timeout=harness.patience)
+    count = itertools.count()
+
+    def taken(line):
+        if next(count) > 0:  # the first message goes alone
+            together.wait()  # only with four at a time
+        return '250 ok'
+    hop = t.next_hop({'.': taken})
+    spool = t.spool()
+    for n in range(1, 14):
+        spool.add(f'emailrelay.1.{n}.1', b'%d\r\n' % n)
+    t.forward(hop.address, '--forward-connections=4')
+    equal(sorted(int(m.body) for m in hop.messages), list(range(1, 14)))
+    equal(hop.connections, 4)
+    equal([line for _, line in hop.lines].count('QUIT'), 4)
+    spool.check_empty()
+
+
+def test_other_connections_refused(t):
+    """The run goes on without them; what they had in hand waits for the next one."""
+    hop = t.next_hop({'greeting': ['220 ready', '421 too many']})
+    spool = t.spool()
+    for n in range(1, 6):
+        spool.add(f'emailrelay.1.{n}.1', b'%d\r\n' % n)
+    output = t.forward(hop.address, '--forward-connections=3')
+    equal(len(re.findall('warning: smtp client error: ', output)), 2)
+    equal((len(hop.messages), len(spool.messages())), (3, 2))
+    t.forward(t.next_hop().address, spool=spool)
+    spool.check_empty()
+
+
+def test_an_end_with_several_connections(t):
+    """Of the first connection: the others finish what they have in hand. By a signal: all is put back."""
+    hop = t.next_hop({'.': ['250 ok', Stall]})
+    spool = t.spool()
+    ids = [f'emailrelay.1.{n}.1' for n in range(11, 31)]
+    for id in ids:
+        spool.add(id)
+    user = ['--user=root'] if is_root() else []
+    relay = harness.Relay(t, [t.program, '--as-client', hop.address, f'--spool-dir={spool.path}', '--forward-connections=3', *user])
+    harness.until(lambda: len(spool.messages('busy')) >= 4, 'messages in hand')
+    hop.wait_connections(3)
+    relay.terminate()
+    equal([m.id for m in spool.messages()], ids[1:])
 
 
 def test_long_replies(t):
