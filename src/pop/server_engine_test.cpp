@@ -86,6 +86,7 @@ public:
                 return;
             if (auto* end = std::get_if<close_session>(&todo)) {
                 closed = true;
+                aborted = end->abort;
                 reason = end->reason;
                 return;
             }
@@ -118,6 +119,8 @@ public:
             if (found != messages.end())
                 left = found->second;
             engine.message_opened(found != messages.end());
+        } else if (std::holds_alternative<read_content>(todo) && left.size() <= unreadable) {
+            engine.content_failed();
         } else if (std::holds_alternative<read_content>(todo)) {
             auto piece = left.substr(0, content_piece);
             left.erase(0, piece.size());
@@ -136,7 +139,8 @@ public:
     std::string greeting, out, reason, user, waited, deleted, left;
     std::map<std::string, std::string> messages;
     std::size_t content_piece = 65536, largest = 0;
-    bool closed = false, has_mailbox = true, can_delete = true;
+    std::size_t unreadable = 0; // octets at the end of a message
+    bool closed = false, aborted = false, has_mailbox = true, can_delete = true;
 };
 
 server_settings with_tls(bool required = false) {
@@ -369,6 +373,18 @@ TEST(pop_engine, what_goes_wrong_in_the_mailbox) {
     c.can_delete = false;
     EXPECT_EQ(c.ask("QUIT"), "-ERR some messages were not deleted\r\n");
     EXPECT_EQ(c.reason, "cannot delete message file");
+}
+
+// Half a message must not look like a whole one: there is no end to it, and the session is over.
+TEST(pop_engine, a_message_that_cannot_be_read_to_its_end) {
+    client c;
+    c.login();
+    c.content_piece = 10;
+    c.unreadable = 5;
+    const std::string said = c.say("RETR 1\r\nNOOP\r\n");
+    EXPECT_EQ(said, "+OK 22 octets\r\nSubject: one\r\n\r\n..dot");
+    EXPECT_TRUE(c.closed && c.aborted);
+    EXPECT_EQ(c.reason, "cannot read message file");
 }
 
 TEST(pop_engine, limits) {
