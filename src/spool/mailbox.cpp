@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
 
-// Whatever cannot be told from one counts as one.
+// Links to directories are among them. Whatever cannot be told from one counts as one.
 base::result<std::vector<std::string>> sub_directories(const folder& dir) {
     std::vector<std::string> names;
     auto listed = dir.files().list(dir.directory(), [&](std::string_view name) {
@@ -33,8 +33,13 @@ base::result<std::vector<std::string>> sub_directories(const folder& dir) {
         if (name.ends_with(content_suffix) || name.find(envelope_suffix) != std::string::npos)
             return true; // a message's, mostly: no need to ask
         auto about = dir.status(name);
-        return about.has_value() ? about->kind != os::file_status::type::directory
-                                 : about.error().code == errc::no_such_file_or_directory;
+        if (about.has_error())
+            return about.error().code == errc::no_such_file_or_directory;
+        if (about->kind != os::file_status::type::other)
+            return about->kind == os::file_status::type::regular;
+        auto opened = dir.files().open_directory(dir.directory(), name);
+        return opened.has_error() && (opened.error().code == errc::no_such_file_or_directory ||
+                                      opened.error().code == errc::not_a_directory);
     });
     std::sort(names.begin(), names.end());
     return names;

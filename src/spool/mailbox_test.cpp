@@ -113,6 +113,27 @@ TEST(mailbox, of_a_user_who_shares_content) {
     }
 }
 
+// A mailbox may be a link to a directory elsewhere; what else is in the spool is none.
+TEST(mailbox, of_a_user_whose_directory_is_elsewhere) {
+    temporary_directory dir, elsewhere;
+    opened_store s(dir.path(), quiet());
+    make_user(dir, "bob", {"shared"});
+    make_user(elsewhere, "mail", {"shared"});
+    std::filesystem::create_directory_symlink(elsewhere / "mail", dir / "alice");
+    std::filesystem::create_symlink("/no/where", dir / "dangling");
+    std::filesystem::create_symlink("/dev/null", dir / "device");
+    dir.write("file", "x");
+    dir.write("shared.content", "shared");
+    auto bob = mailbox::of_user(*s, "bob"), alice = mailbox::of_user(*s, "alice");
+    ASSERT_TRUE(bob.has_value() && alice.has_value());
+    EXPECT_EQ(listed(*alice), "shared=6 ");
+    EXPECT_TRUE(bob->remove({"shared"}));
+    EXPECT_EQ(text_of(*alice, "shared"), "shared");
+    EXPECT_EQ(inaccessible_mailboxes(*s), std::vector<std::string>{});
+    EXPECT_TRUE(alice->remove({"shared"}));
+    EXPECT_FALSE(dir.has("shared.content"));
+}
+
 TEST(mailbox, names_that_lead_out_of_the_spool_are_refused) {
     temporary_directory dir;
     opened_store s(dir.path(), quiet());

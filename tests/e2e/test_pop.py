@@ -165,6 +165,37 @@ def test_by_name(t):
         until(lambda: (spool.path / 'shared.content').exists() == left, 'content goes with the last envelope')
 
 
+def test_mail_that_filters_have_delivered(t):
+    """From SMTP to POP: deliver: gives each user a message, copy:pop everybody the same, also one whose mailbox is elsewhere."""
+    auth = t.file('pop.auth', secrets)
+    auth.chmod(0o644)
+    verifier = t.file('verifier.sh', '#!/bin/sh\necho; echo "$1" | sed "s/@.*//"; exit 0\n')
+    verifier.chmod(0o755)
+    for how in ('deliver:', 'copy:pop'):
+        with t.row(how):
+            spool = t.spool(how.strip(':').replace(':', '-'))
+            elsewhere = t.folder(f'elsewhere-{spool.path.name}', 0o777)
+            os.symlink(elsewhere, spool.path / 'alice')
+            (spool.path / 'bob').mkdir()
+            (spool.path / 'bob').chmod(0o777)
+            relay = t.relay('--pop', '--pop-port=0', f'--pop-auth={auth}', '--pop-by-name', f'--filter={how}', spool=spool,
+                            address_verifier=verifier)
+            relay.pop_port = int(relay.wait_log(r'pop server on .*[:.](\d+)$').group(1))
+            with relay.greeted() as smtp:
+                equal(smtp.submit(one, to=('bob@example.com', 'alice@example.com')), (250, ['message processed']))
+            for name, password in (('bob', 'secret'), ('alice', 'wonder')):
+                client = poplib.POP3('127.0.0.1', relay.pop_port, timeout=harness.patience)
+                client.user(name)
+                client.pass_(password)
+                equal(client.stat()[0], 1)
+                text = b'\r\n'.join(client.retr(1)[1]) + b'\r\n'
+                equal(text.split(b'\r\n', 1)[1], one)
+                client.dele(1)
+                client.quit()
+            equal((sorted(spool.names()), os.listdir(spool.path / 'bob'), os.listdir(elsewhere)), (['alice', 'bob'], [], []))
+            relay.terminate()
+
+
 def test_by_name_makes_and_refuses(t):
     relay = start(t, '--pop-by-name')
     wire = Pop.to(relay)
