@@ -461,12 +461,12 @@ def test_a_message_that_has_vanished(t):
 
 
 def test_time_limits(t):
-    relay = start(t, '--idle-timeout=1', '--command-timeout=1', '--admin=0', spool=two_messages(t))
+    relay = start(t, '--idle-timeout=3', '--command-timeout=3', '--admin=0', spool=two_messages(t))
     admin = harness.Wire.tcp('127.0.0.1', int(relay.wait_log(r'admin server on .*:(\d+)$').group(1)))
     for login in (None, 'bob'):
         wire = Pop.to(relay, login)
         wire.closed()
-    relay.wait_log(r'pop connection closed: idle timeout: no activity after 1s: 127\.0\.0\.1:\d+$', count=2)
+    relay.wait_log(r'pop connection closed: idle timeout: no activity after 3s: 127\.0\.0\.1:\d+$', count=2)
     equal(len(relay.spool.messages()), 5, 'nothing was deleted')
     admin.send('pid\n')  # which knows no such limit
     equal(admin.socket.recv(100).split(b'\n')[0], str(relay.pid).encode())

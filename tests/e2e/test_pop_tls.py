@@ -235,7 +235,7 @@ def test_handshakes_that_come_to_nothing(t):
     authority = Authority(t)
     certificate = certificate_of(authority)
     for library in libraries:
-        relay = encrypting(t, certificate, '--idle-timeout=1', library=library, name=library)
+        relay = encrypting(t, certificate, '--idle-timeout=3', library=library, name=library)
         with t.row(f'{library}: rubbish'):
             wire = Pop.to(relay, login=None)
             wire.check('STLS', '+OK')
@@ -250,7 +250,7 @@ def test_handshakes_that_come_to_nothing(t):
         with t.row(f'{library}: silence'):
             wire = Pop.to(relay, login=None)
             wire.check('STLS', '+OK')
-            relay.wait_log(r'pop connection closed: idle timeout: no activity after 1s: 127\.0\.0\.1:\d+$')
+            relay.wait_log(r'pop connection closed: idle timeout: no activity after 3s: 127\.0\.0\.1:\d+$')
         with t.row(f'{library}: stopped meanwhile'):
             wire = Pop.to(relay, login=None)
             wire.check('STLS', '+OK')
