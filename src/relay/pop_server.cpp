@@ -137,8 +137,9 @@ private:
     }
 
     void give_back_buffer() {
-        if (engine_.took_secret())
-            base::wipe(buffer_.bytes().data(), std::exchange(octets_read_, 0));
+        const std::size_t octets = std::exchange(octets_read_, 0);
+        if (octets != 0 && engine_.took_secret())
+            base::wipe(buffer_.bytes().data(), octets);
         buffer_.give_back();
     }
 
@@ -331,7 +332,7 @@ private:
     std::vector<char> ahead_;                        // the next octets of it
     bool fresh_ = false;                             // they have not been used
     net::buffer_pool::loan buffer_;
-    std::size_t octets_read_ = 0; // into the buffer
+    std::size_t octets_read_ = 0; // into the buffer; 0 when there is none
     std::string reason_;          // why the session is over; empty while it goes on
     net::time_point command_started_{};
     bool unfinished_ = false; // the limit that holds is that of a line begun
