@@ -562,6 +562,7 @@ def test_remote_clients(t):
                 equal(got.decode().startswith(answer) if welcome else got, welcome or b'')
             if not welcome:
                 relay.wait_log(r'connection rejected from 198\.51\.100\.1')
+            equal('dnsbl: ' in relay.output, False)
             relay.terminate()
 
 
