@@ -159,8 +159,9 @@ private:
     }
 
     void give_buffer_back() {
-        if (engine_.took_secret())
-            base::wipe(buffer_.bytes().data(), octets_read_);
+        const std::size_t octets = std::exchange(octets_read_, 0);
+        if (octets != 0 && engine_.took_secret())
+            base::wipe(buffer_.bytes().data(), octets);
         buffer_.give_back();
     }
 
@@ -512,7 +513,7 @@ private:
     std::optional<server_filters> filters_;      // made for the first message
     std::unique_ptr<verify::verifier> verifier_; // made for the first recipient
     net::buffer_pool::loan buffer_;
-    std::size_t octets_read_ = 0;    // into the buffer
+    std::size_t octets_read_ = 0;    // into the buffer; 0 when there is none
     std::optional<net::event> wake_; // ends a pause, brings an answer about a password
     std::string reason_;             // why the session is over; empty while it goes on
     net::time_point command_started_{};

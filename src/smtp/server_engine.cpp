@@ -310,7 +310,8 @@ const std::string& server_engine::helo() const noexcept {
 }
 
 bool server_engine::took_secret() noexcept {
-    return std::exchange(impl_->secret_taken_, false);
+    const bool begun = impl_->line_.begun(); // who knows what it is going to be
+    return std::exchange(impl_->secret_taken_, false) || begun;
 }
 
 unsigned server_engine::resets() const noexcept {
