@@ -69,7 +69,7 @@ bool has_granted_group() {
 
 void give_up_granted_group() {
     const gid_t own = ::getgid();
-    if (::setresgid(own, own, own) != 0)
+    if (has_granted_group() && ::setresgid(own, own, own) != 0)
         ::_exit(71);
 }
 

@@ -58,11 +58,14 @@ EMAILRELAY_PLAIN int become_program(void* given) {
         ::syscall(SYS_rt_sigaction, number, &plain, nullptr, kernel_mask_octets);
     }
     long done = ::syscall(SYS_setpgid, 0, 0);
-    auto gid = static_cast<gid_t>(::syscall(SYS_getegid));
-    auto uid = static_cast<uid_t>(::syscall(SYS_geteuid));
-    if (done == 0)
+    // Not asked for where it is so: a service manager may forbid these calls.
+    gid_t real_gid = 0, gid = 0, saved_gid = 0;
+    uid_t real_uid = 0, uid = 0, saved_uid = 0;
+    ::syscall(SYS_getresgid, &real_gid, &gid, &saved_gid);
+    ::syscall(SYS_getresuid, &real_uid, &uid, &saved_uid);
+    if (done == 0 && (real_gid != gid || saved_gid != gid))
         done = ::syscall(SYS_setresgid, gid, gid, gid);
-    if (done == 0)
+    if (done == 0 && (real_uid != uid || saved_uid != uid))
         done = ::syscall(SYS_setresuid, uid, uid, uid);
     if (done == 0)
         done = ::syscall(SYS_dup3, o->null, STDIN_FILENO, 0);

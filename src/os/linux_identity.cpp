@@ -38,11 +38,12 @@ void set_effective_ids_of_thread(uid_t uid, gid_t gid) {
         ::syscall(SYS_setresuid, unchanged, uid, unchanged);
 }
 
-// A set-uid or set-gid program; what it was given stays behind as the saved ids.
+// A set-uid or set-gid program; what it was given stays behind as the saved ids. Others do not ask for what
+// they have: where a service manager forbids these calls that would fail.
 base::result<void> return_to_real_ids() {
-    if (::setresgid(unchanged_group, ::getgid(), unchanged_group) != 0)
+    if (::getegid() != ::getgid() && ::setresgid(unchanged_group, ::getgid(), unchanged_group) != 0)
         return base::last_error("setegid");
-    if (::setresuid(unchanged, ::getuid(), unchanged) != 0)
+    if (::geteuid() != ::getuid() && ::setresuid(unchanged, ::getuid(), unchanged) != 0)
         return base::last_error("seteuid");
     return {};
 }

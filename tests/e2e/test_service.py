@@ -163,6 +163,27 @@ def test_the_service_can_listen_on_port_25(t):
     relay.terminate()
 
 
+def test_forbidden_calls_are_not_needed(t):
+    """A hardened unit may refuse changes of ids, also to what they are; filters run all the same."""
+    need_root('another user')
+    need('setpriv', 'strace')
+    spool = t.spool()
+    program = t.file('filter', '#!/bin/sh\nsed -i "1i X-Stamped: yes" "$1"\n')
+    os.chmod(program, 0o755)
+    calls = 'setresuid,setresgid,setuid,setgid,setgroups'
+    relay = harness.Relay(t, [find('setpriv'), '--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs',
+                              find('strace'), '-D', '-f', '-qq', '-o', '/dev/null', '-e', f'trace={calls}', '-e', f'inject={calls}:error=EPERM',
+                              t.program, '--log', '--no-daemon', '--no-syslog', '--port=0', '--interface=127.0.0.1',
+                              f'--spool-dir={spool.path}', f'--filter={program}'], name='as a service')
+    port = int(relay.wait_log(r'smtp server on 127\.0\.0\.1:(\d+)$').group(1))
+    wire = harness.Wire.tcp('127.0.0.1', port)
+    wire.expect('220 .*')
+    wire.ask('EHLO x', 250)
+    equal(wire.submit(b'x\r\n')[0], 250)
+    assert spool.one().content.startswith(b'X-Stamped: yes'), spool.one().content
+    relay.terminate()
+
+
 def test_sysusers_and_tmpfiles(t):
     """They make what the unit and the relay rely on, in an empty root."""
     need_root('making users')
