@@ -42,6 +42,28 @@ def archive():
         shutil.rmtree(fresh)
     return kept
 
+boot_script = '''set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+cd "$1"
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+for place in run dev sys/fs/cgroup; do mount -t tmpfs -o mode=755 tmpfs $place; done
+for name in null zero full random urandom tty; do touch dev/$name; mount --bind /dev/$name dev/$name; done
+mkdir -p dev/pts dev/shm sys/fs/cgroup/systemd sys/fs/cgroup/unified
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t tmpfs tmpfs dev/shm
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  mount -t cgroup2 cgroup2 sys/fs/cgroup
+else
+  mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd
+  mount -t cgroup2 cgroup2 sys/fs/cgroup/unified
+fi
+ip link set lo up
+exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /lib/systemd/systemd
+'''
+
 
 class System:
     def __init__(self, root):
@@ -71,6 +93,20 @@ class System:
                                    stderr=subprocess.STDOUT, text=True)
         started.append(process)
         return process
+
+    def boot(self):
+        """systemd as the first process of namespaces of its own; what runs words there."""
+        process = subprocess.Popen(['unshare', '--mount', '--uts', '--ipc', '--net', '--pid', '--fork', '--kill-child', '--cgroup', 'sh', '-c', boot_script,
+                                    'boot', str(self.root)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        started.append(process)
+        children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
+        harness.until(lambda: process.poll() is not None or children.read_text(), 'first process')
+
+        def there(*words, check=True):
+            first = children.read_text().split()[0]
+            return run('nsenter', '-t', first, '-m', '-u', '-i', '-n', '-p', '-r', '-w', *words, check=check, env=self.environment(None))
+        harness.until(lambda: there('systemctl', 'is-system-running', check=False).stdout.strip() in ('running', 'degraded'), 'system running', seconds=60)
+        return there
 
 
 def clean_up():
