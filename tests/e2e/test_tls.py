@@ -662,6 +662,22 @@ def test_our_own_certificate_is_shown_to_the_next_hop(t):
                     match(spool.one('bad').field('Reason'), r'^peer disconnected: ssl (connect|read)$')
 
 
+def test_a_certificate_for_each_side(t):
+    """What clients are shown is not what the next hop is shown."""
+    authority = Authority(t)
+    mine, shown = authority.issue('localhost', san='DNS:localhost'), authority.issue('me')
+    for library in libraries:
+        with t.row(library):
+            hop = server(t, authority, f'--server-tls-verify={authority.certificate}', library=library, name=f'hop-{library}')
+            relay = server(t, authority, '--client-tls', f'--client-tls-certificate={shown}', '--forward-on-disconnect',
+                           f'--forward-to=127.0.0.1:{hop.port}', library=library, name=f'relay-{library}', certificate=mine)
+            with start_tls(relay, context(authority)) as client:
+                client.sendmail('me@example.com', ['you@example.net'], body)
+            hop.spool.wait_count(1)
+            recorded = hop.spool.one().envelope.decode()
+            assert first_certificate(shown).replace('\n', '\r\n ') in recorded, recorded
+
+
 def test_next_hops_that_cannot_or_misbehave(t):
     offer = '250-hop\r\n250 STARTTLS'
     for name, script, words, reason in [
