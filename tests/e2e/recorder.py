@@ -101,7 +101,7 @@ class Record:
             for line in lines:
                 found = line_form.match(line.rstrip('\n'))
                 if not found:
-                    if '<unfinished' in line or '+++' in line or '---' in line or ' = ?' in line:
+                    if '<unfinished' in line or '+++' in line or '---' in line or ' = ?' in line or '???(' in line:  # the last: cut off between entry and name
                         continue
                     raise ValueError(f'strace line not understood: {line[:300]}')
                 start, call, arguments, result, tail, took = found.groups()

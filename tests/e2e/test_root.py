@@ -113,9 +113,10 @@ def test_spool_files(t):
         equal(wire.submit(b'x\r\n', to=['bad@example.net'])[0], 250)
         equal(wire.submit(b'0123456789abcd\r\n' * 40_000)[0], 250)
         equal(wire.submit(b'y\r\n')[0], 250)
+        equal(wire.submit(b'z\r\n')[0], 250)
         wire.ask('QUIT', 221)
     spool.wait_count(1, 'bad')
-    spool.wait_count(1, 'busy')
+    spool.wait_count(2, 'busy')  # in hand, and fetched
     spool.one()
     states = set()
     for folder, _, files in os.walk(spool.path):
