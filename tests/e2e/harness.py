@@ -684,7 +684,8 @@ class NextHop:
     class _End(Exception):
         pass
 
-    def _reply(self, connection, what, line=''):
+    def _reply(self, connection, what, line='', message=None):
+        """With `message`: that is kept if the answer takes it, before the client can know."""
         value = self._answer(what, line)
         if value is Stall:
             return None
@@ -693,8 +694,13 @@ class NextHop:
         if value is Reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
             raise NextHop._End
+        text = value if isinstance(value, str) else value.decode('latin-1')
+        if message and text[0] == '2':
+            with self.changed:
+                self.messages.append(message)
+                self.changed.notify_all()
         connection.sendall(value.encode() + b'\r\n' if isinstance(value, str) else value)
-        return value if isinstance(value, str) else value.decode('latin-1')
+        return text
 
     def _serve(self, connection, number):
         held = b''
@@ -727,11 +733,10 @@ class NextHop:
                         part, held = held[:size], held[size:]
                         chunks += part
                         size -= len(part)
-                    answer = self._reply(connection, '.' if last else 'BDAT', line)
-                    if last and answer is not None and answer[0] == '2':
-                        with self.changed:
-                            self.messages.append(Received(number, mail, recipients, bytes(chunks)))
-                            self.changed.notify_all()
+                    if last:
+                        self._reply(connection, '.', line, Received(number, mail, recipients, bytes(chunks)))
+                    else:
+                        self._reply(connection, 'BDAT', line)
                     continue
                 answer = self._reply(connection, verb if verb in self.script else 'NOOP', line)
                 good = answer is not None and answer[0] in '23'
@@ -764,11 +769,7 @@ class NextHop:
                     text = bytes(body)
                     text = text[1:] if text.startswith(b'..') else text
                     text = text.replace(b'\r\n..', b'\r\n.')
-                    answer = self._reply(connection, '.')
-                    if answer is not None and answer[0] == '2':
-                        with self.changed:
-                            self.messages.append(Received(number, mail, recipients, text))
-                            self.changed.notify_all()
+                    self._reply(connection, '.', message=Received(number, mail, recipients, text))
                 elif verb == 'QUIT':
                     raise NextHop._End
         except (NextHop._End, OSError):
