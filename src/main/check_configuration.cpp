@@ -150,7 +150,8 @@ private:
             check_interface(item.address);
         // What the parts of the relay find themselves: addresses, certificates, secrets, filters.
         os::worker_pool nobody("check", 1, [] {});
-        relay_instance relay(one, *files_, nobody, std::make_shared<std::atomic<bool>>(false),
+        relay::descriptor_allowance no_sessions(0);
+        relay_instance relay(one, *files_, nobody, std::make_shared<std::atomic<bool>>(false), no_sessions,
                              base::logger(log_));
         tls_setup tls(config_, base::logger(log_));
         if (auto opened = relay.open_tls(tls); opened.has_error())

@@ -1,6 +1,7 @@
 // Builds the objects, wires them, runs, stops; no logic of its own beyond the order of things.
 #include "main/program.hpp"
 
+#include "main/filter_setup.hpp"
 #include "main/relay_instance.hpp"
 #include "main/tls_setup.hpp"
 
@@ -31,6 +32,23 @@ namespace {
 // and one must be left when another waits for the disk.
 std::size_t disk_threads() {
     return std::clamp<std::size_t>(os::processor_count(), 2, 4);
+}
+
+std::size_t thread_count(const config::process& whole) {
+    return std::max<std::size_t>(whole.threads != 0 ? whole.threads : os::processor_count(), 1);
+}
+
+// What the descriptor limit leaves when the process has what it needs itself: files, listeners, each event
+// loop, and connections that mail is sent over.
+std::size_t descriptors_for_sessions(const config::configuration& config) {
+    constexpr std::size_t files_and_listeners = 100, each_loop = 3, socket_content_and_lock = 3;
+    std::size_t own = files_and_listeners + each_loop * thread_count(config.whole);
+    for (const config::instance& i : config.instances)
+        if (!i.forward_to.empty())
+            own += std::max(i.forward_connections, 1U) *
+                   (socket_content_and_lock + descriptors_of(i.client_filters));
+    const std::size_t limit = os::descriptor_limit();
+    return limit > 2 * own ? limit - own : limit / 2;
 }
 
 constexpr std::chrono::seconds patience{5}; // for what is under way when the process is told to end
@@ -113,8 +131,8 @@ private:
             return opened.error();
         if (auto adopted = os::adopt_user(config_.whole.user); adopted.has_error())
             return adopted.error();
-        std::size_t threads = config_.whole.threads != 0 ? config_.whole.threads : os::processor_count();
-        workers_ = std::make_unique<net::worker_group>(std::max<std::size_t>(threads, 1));
+        workers_ = std::make_unique<net::worker_group>(thread_count(config_.whole));
+        for_sessions_ = std::make_unique<relay::descriptor_allowance>(descriptors_for_sessions(config_));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads(), os::prepare_file_thread);
         tls_ = std::make_unique<tls_setup>(config_, logger_);
         auto syntax_hint_given = std::make_shared<std::atomic<bool>>(false);
@@ -122,8 +140,8 @@ private:
             base::log_context context;
             context.unit = i.name;
             base::logger log(log_, std::move(context));
-            instances_.push_back(
-                std::make_unique<relay_instance>(i, *files_, *disk_, syntax_hint_given, std::move(log)));
+            instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, syntax_hint_given,
+                                                                  *for_sessions_, std::move(log)));
         }
         instances_.front()->tell_events();
         auto taker = std::find_if(instances_.begin(), instances_.end(),
@@ -288,6 +306,7 @@ private:
     os::pid_file pid_file_;
     std::unique_ptr<net::worker_group> workers_;
     std::unique_ptr<os::worker_pool> disk_;
+    std::unique_ptr<relay::descriptor_allowance> for_sessions_;
     std::unique_ptr<tls_setup> tls_;
     std::vector<std::unique_ptr<relay_instance>> instances_;
     std::unique_ptr<net::signal_watch> signals_;

@@ -51,12 +51,12 @@ std::size_t descriptors_for_helpers(const config::instance& config) {
     return count;
 }
 
-// One session in three may be writing a content file; some descriptors are for the rest of the process.
-std::size_t sessions_that_descriptors_allow(std::size_t each_for_helpers) {
-    std::size_t limit = os::descriptor_limit();
-    std::size_t free = limit > 200 ? limit - 100 : limit / 2;
-    return std::max<std::size_t>(free * 3 / (4 + 3 * each_for_helpers), 1);
+// A session has its socket, one in three also a content file; and what helps it.
+std::size_t thirds_for_session(std::size_t others) {
+    return 4 + 3 * others;
 }
+
+constexpr std::size_t administrators_kept_room_for = 8;
 
 // --domain, else the canonical name of the host, else "<host>.localnet" (spec/process-and-logging.md section
 // 9).
@@ -85,9 +85,10 @@ std::size_t threads_for_lookups(const config::instance& config) {
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                               std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log)
+                               std::shared_ptr<std::atomic<bool>> syntax_hint_given,
+                               relay::descriptor_allowance& for_sessions, base::logger log)
     : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
-      log_(std::move(log)), work_(disk), auth_(work_, log_),
+      for_sessions_(for_sessions), log_(std::move(log)), work_(disk), auth_(work_, log_),
       lookup_threads_("accounts", threads_for_lookups(config)), lookups_(lookup_threads_),
       smtp_listeners_("smtp", log_), pop_listeners_("pop", log_), admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
@@ -198,17 +199,18 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.idle_timeout = seconds(config_.idle_timeout);
     s.command_timeout = seconds(config_.limits.command_seconds);
     s.data_rate = config_.limits.data_rate;
-    s.door = door_settings(descriptors_for_helpers(config_));
+    s.door = door_settings();
+    s.door.descriptor_thirds = thirds_for_session(descriptors_for_helpers(config_));
     return s;
 }
 
-relay::reception_settings relay_instance::door_settings(std::size_t each_for_helpers) const {
+relay::reception_settings relay_instance::door_settings() const {
     relay::reception_settings s;
     s.remote_clients = config_.remote_clients;
     s.max_sessions = config_.limits.sessions;
-    if (s.max_sessions != 0)
-        s.max_sessions = std::min(s.max_sessions, sessions_that_descriptors_allow(each_for_helpers));
     s.max_sessions_per_address = config_.limits.sessions_per_address;
+    s.descriptors = &for_sessions_;
+    s.leaving_thirds = config_.admin ? administrators_kept_room_for * thirds_for_session(0) : 0;
     return s;
 }
 
@@ -222,6 +224,7 @@ relay::pop_server_settings relay_instance::pop_settings() const {
                                    : longest_pop_line;
     s.protocol.max_errors = config_.limits.other_errors;
     s.door = door_settings();
+    s.door.descriptor_thirds = thirds_for_session(config_.pop->by_name ? 1 : 0); // the directory of the user
     s.domain = config_.domain;
     s.by_name = config_.pop->by_name;
     s.may_delete = config_.pop->may_delete;
@@ -240,6 +243,7 @@ relay::admin_server_settings relay_instance::admin_settings() const {
     if (config_.limits.command_line != 0)
         s.protocol.max_command_line = config_.limits.command_line;
     s.door = door_settings();
+    s.door.leaving_thirds = 0;
     return s;
 }
 

@@ -33,9 +33,11 @@
 
 class relay_instance {
 public:
-    // `syntax_hint_given` is shared by the relays of the process: the hint is logged once.
+    // `syntax_hint_given` is shared by the relays of the process: the hint is logged once. So are the
+    // descriptors for sessions.
     relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                   std::shared_ptr<std::atomic<bool>> syntax_hint_given, base::logger log);
+                   std::shared_ptr<std::atomic<bool>> syntax_hint_given,
+                   relay::descriptor_allowance& for_sessions, base::logger log);
     ~relay_instance();
 
     // Whether --interface says nothing about SMTP. Then sockets that the service manager has opened can take
@@ -77,7 +79,7 @@ public:
 
 private:
     base::result<void> bind(net::worker_group& workers);
-    relay::reception_settings door_settings(std::size_t each_for_helpers = 0) const;
+    relay::reception_settings door_settings() const;
     void configure_filters();
     relay::smtp_server_settings server_settings() const;
     relay::pop_server_settings pop_settings() const;
@@ -90,6 +92,7 @@ private:
     os::filesystem& files_;
     os::worker_pool& disk_;
     std::shared_ptr<std::atomic<bool>> syntax_hint_given_;
+    relay::descriptor_allowance& for_sessions_;
     base::logger log_;
     relay::blocking work_;
     instance_tls tls_;

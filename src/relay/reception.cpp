@@ -8,20 +8,35 @@ namespace relay {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
+bool descriptor_allowance::take(std::size_t thirds, std::size_t leaving) noexcept {
+    std::size_t now = thirds_;
+    do {
+        if (now < thirds + leaving)
+            return false;
+    } while (!thirds_.compare_exchange_weak(now, now - thirds));
+    return true;
+}
+
 bool session_table::enter(const std::string& address) {
     std::lock_guard lock(mutex_);
-    if (in_all_ != 0 && count_ >= in_all_)
+    if (settings_.max_sessions != 0 && count_ >= settings_.max_sessions)
         return false;
-    std::size_t& here = by_address_[address];
-    if (per_address_ != 0 && here >= per_address_)
+    auto found = by_address_.find(address);
+    const std::size_t here = found == by_address_.end() ? 0 : found->second;
+    if (settings_.max_sessions_per_address != 0 && here >= settings_.max_sessions_per_address)
         return false;
-    ++here;
+    if (settings_.descriptors &&
+        !settings_.descriptors->take(settings_.descriptor_thirds, settings_.leaving_thirds))
+        return false;
+    ++by_address_[address];
     ++count_;
     return true;
 }
 
 void session_table::leave(const std::string& address) {
     std::lock_guard lock(mutex_);
+    if (settings_.descriptors)
+        settings_.descriptors->give_back(settings_.descriptor_thirds);
     --count_;
     auto found = by_address_.find(address);
     if (--found->second == 0)
@@ -44,8 +59,7 @@ reception::guest::~guest() {
 reception::reception(protocol_words words, const reception_settings& settings, net::worker_group& workers,
                      base::logger log, serve_function serve)
     : words_(words), remote_clients_(settings.remote_clients), workers_(workers), log_(std::move(log)),
-      serve_(std::move(serve)), table_(settings.max_sessions, settings.max_sessions_per_address),
-      guests_(workers.size()) {}
+      serve_(std::move(serve)), table_(settings), guests_(workers.size()) {}
 
 void reception::listen(std::vector<net::listener> listeners) {
     listeners_ = std::move(listeners);

@@ -25,23 +25,40 @@ struct protocol_words {
     std::string_view too_many; // said to those who are one too many
 };
 
+// Descriptors for the sessions of all servers of the process together: each server alone could be within its
+// limit and the next file still not to be opened. In thirds of a descriptor, as not every session has a file
+// open. Thread-safe.
+class descriptor_allowance {
+public:
+    explicit descriptor_allowance(std::size_t descriptors) : thirds_(descriptors * 3) {}
+
+    // False, and nothing taken, if fewer than `leaving` would be left.
+    bool take(std::size_t thirds, std::size_t leaving) noexcept;
+    void give_back(std::size_t thirds) noexcept { thirds_ += thirds; }
+
+private:
+    std::atomic<std::size_t> thirds_;
+};
+
 struct reception_settings {
     bool remote_clients = false;
     std::size_t max_sessions = 10'000; // 0 = none
     std::size_t max_sessions_per_address = 1000;
+    descriptor_allowance* descriptors = nullptr; // outlives the sessions; null = not counted
+    std::size_t descriptor_thirds = 4;           // what a session may need on average
+    std::size_t leaving_thirds = 0;              // for sessions at other doors
 };
 
 // Who is connected, against the limits. Thread-safe.
 class session_table {
 public:
-    session_table(std::size_t in_all, std::size_t per_address) : in_all_(in_all), per_address_(per_address) {}
+    explicit session_table(const reception_settings& settings) : settings_(settings) {}
     bool enter(const std::string& address); // false: too many
     void leave(const std::string& address);
     std::size_t size() const;
 
 private:
-    const std::size_t in_all_;
-    const std::size_t per_address_;
+    const reception_settings settings_;
     mutable std::mutex mutex_;
     std::size_t count_ = 0;
     std::map<std::string, std::size_t> by_address_;
