@@ -17,9 +17,10 @@ std::string base_name(const std::string& path) {
 
 } // namespace
 
-program::program(std::string path, std::string directory, const services& with)
+program::program(std::string path, std::string directory, const services& with,
+                 const os::program_starter& starter)
     : path_(std::move(path)), directory_(std::move(directory)), name_(base_name(path_)),
-      timeout_(with.timeout), process_(with.on, with.work) {
+      timeout_(with.timeout), process_(with.on, starter) {
     if (!directory_.ends_with('/'))
         directory_ += '/';
 }

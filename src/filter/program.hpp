@@ -11,7 +11,8 @@ namespace filter {
 class program final : public filter {
 public:
     // `directory`: the spool directory as the program is told it.
-    program(std::string path, std::string directory, const services& with);
+    program(std::string path, std::string directory, const services& with,
+            const os::program_starter& starter);
     const std::string& name() const noexcept override { return name_; }
     net::awaitable<result> run(const job& now) override;
     void interrupt() override { process_.interrupt(); }

@@ -150,9 +150,10 @@ private:
             check_interface(item.address);
         // What the parts of the relay find themselves: addresses, certificates, secrets, filters.
         os::worker_pool nobody("check", 1, [] {});
+        const os::program_starter none;
         relay::descriptor_allowance no_sessions(0);
-        relay_instance relay(one, *files_, nobody, std::make_shared<std::atomic<bool>>(false), no_sessions,
-                             base::logger(log_));
+        relay_instance relay(one, *files_, nobody, none, std::make_shared<std::atomic<bool>>(false),
+                             no_sessions, base::logger(log_));
         tls_setup tls(config_, base::logger(log_));
         if (auto opened = relay.open_tls(tls); opened.has_error())
             errors_.push_back(opened.error().message());

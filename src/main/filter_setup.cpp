@@ -20,12 +20,13 @@
 namespace {
 
 filter::maker maker_of(const config::filter_specification& one, const config::instance& relay,
-                       const base::logger& log) {
+                       const os::program_starter& starter, const base::logger& log) {
     using enum config::filter_specification::kind;
     switch (one.what) {
     case program:
-        return [path = one.value, directory = relay.spool_dir_for_programs](const filter::services& with) {
-            return std::make_unique<filter::program>(path, directory, with);
+        return [path = one.value, directory = relay.spool_dir_for_programs,
+                &starter](const filter::services& with) {
+            return std::make_unique<filter::program>(path, directory, with, starter);
         };
     case exit:
         return [code = one.number](const filter::services&) {
@@ -107,10 +108,11 @@ net::target target_of(const std::string& address) {
 }
 
 relay::filter_settings filter_settings_of(const std::vector<config::filter_specification>& chain,
-                                          const config::instance& one, const base::logger& log) {
+                                          const config::instance& one, const os::program_starter& starter,
+                                          const base::logger& log) {
     relay::filter_settings settings;
     settings.timeout = std::chrono::seconds(one.filter_timeout);
     for (const config::filter_specification& each : chain)
-        settings.makers.push_back(maker_of(each, one, log));
+        settings.makers.push_back(maker_of(each, one, starter, log));
     return settings;
 }

@@ -11,6 +11,7 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
+#include "os/program_starter.hpp"
 #include "os/service_manager.hpp"
 #include "os/socket_activation.hpp"
 #include "os/worker_pool.hpp"
@@ -79,6 +80,20 @@ os::log_settings log_settings_of(const config::process& whole) {
     return s;
 }
 
+// Filters and verifiers that are programs.
+std::vector<std::string> programs_of(const config::configuration& all) {
+    std::vector<std::string> paths;
+    for (const config::instance& one : all.instances) {
+        for (const auto* chain : {&one.filters, &one.client_filters})
+            for (const config::filter_specification& each : *chain)
+                if (each.what == config::filter_specification::kind::program)
+                    paths.push_back(each.value);
+        if (one.verifier && one.verifier->what == config::verifier_specification::kind::program)
+            paths.push_back(one.verifier->value);
+    }
+    return paths;
+}
+
 class program {
 public:
     explicit program(const config::configuration& c)
@@ -131,6 +146,9 @@ private:
             return opened.error();
         if (auto adopted = os::adopt_user(config_.whole.user); adopted.has_error())
             return adopted.error();
+        if (auto programs = programs_of(config_); !programs.empty())
+            if (auto begun = starter_.begin(std::move(programs)); begun.has_error())
+                return begun.error();
         workers_ = std::make_unique<net::worker_group>(thread_count(config_.whole));
         for_sessions_ = std::make_unique<relay::descriptor_allowance>(descriptors_for_sessions(config_));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads(), os::prepare_file_thread);
@@ -140,8 +158,8 @@ private:
             base::log_context context;
             context.unit = i.name;
             base::logger log(log_, std::move(context));
-            instances_.push_back(std::make_unique<relay_instance>(i, *files_, *disk_, syntax_hint_given,
-                                                                  *for_sessions_, std::move(log)));
+            instances_.push_back(std::make_unique<relay_instance>(
+                i, *files_, *disk_, starter_, syntax_hint_given, *for_sessions_, std::move(log)));
         }
         instances_.front()->tell_events();
         auto taker = std::find_if(instances_.begin(), instances_.end(),
@@ -292,6 +310,7 @@ private:
         for (auto& i : instances_)
             i->after_workers_went();
         disk_->stop();
+        starter_.end();
         tls_->stop();
         pid_file_.remove();
         log_.stop();
@@ -304,6 +323,7 @@ private:
     base::logger logger_;
     std::unique_ptr<os::filesystem> files_;
     os::pid_file pid_file_;
+    os::program_starter starter_;
     std::unique_ptr<net::worker_group> workers_;
     std::unique_ptr<os::worker_pool> disk_;
     std::unique_ptr<relay::descriptor_allowance> for_sessions_;

@@ -85,12 +85,14 @@ std::size_t threads_for_lookups(const config::instance& config) {
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
+                               const os::program_starter& starter,
                                std::shared_ptr<std::atomic<bool>> syntax_hint_given,
                                relay::descriptor_allowance& for_sessions, base::logger log)
-    : config_(config), files_(files), disk_(disk), syntax_hint_given_(std::move(syntax_hint_given)),
-      for_sessions_(for_sessions), log_(std::move(log)), work_(disk), auth_(work_, log_),
-      lookup_threads_("accounts", threads_for_lookups(config)), lookups_(lookup_threads_),
-      smtp_listeners_("smtp", log_), pop_listeners_("pop", log_), admin_listeners_("admin", log_) {
+    : config_(config), files_(files), disk_(disk), starter_(starter),
+      syntax_hint_given_(std::move(syntax_hint_given)), for_sessions_(for_sessions), log_(std::move(log)),
+      work_(disk), auth_(work_, log_), lookup_threads_("accounts", threads_for_lookups(config)),
+      lookups_(lookup_threads_), smtp_listeners_("smtp", log_), pop_listeners_("pop", log_),
+      admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
 }
 
@@ -101,9 +103,9 @@ bool relay_instance::takes_activation_sockets() const {
 }
 
 void relay_instance::configure_filters() {
-    filters_ = filter_settings_of(config_.filters, config_, log_);
+    filters_ = filter_settings_of(config_.filters, config_, starter_, log_);
     if (config_.verifier) {
-        verifier_.make = verifier_of(*config_.verifier);
+        verifier_.make = verifier_of(*config_.verifier, starter_);
         verifier_.timeout = seconds(config_.filter_timeout);
         verifier_.lookups = &lookups_;
     }
@@ -304,7 +306,7 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() {
     c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
     s.connections = config_.forward_connections;
-    s.filters = filter_settings_of(config_.client_filters, config_, log_);
+    s.filters = filter_settings_of(config_.client_filters, config_, starter_, log_);
     c.linger = config_.client_smtp.linger;
     return s;
 }

@@ -14,6 +14,7 @@
 #include "net/dnsbl.hpp"
 #include "net/worker.hpp"
 #include "os/filesystem.hpp"
+#include "os/program_starter.hpp"
 #include "os/worker_pool.hpp"
 #include "relay/admin_server.hpp"
 #include "relay/blocking.hpp"
@@ -36,7 +37,7 @@ public:
     // `syntax_hint_given` is shared by the relays of the process: the hint is logged once. So are the
     // descriptors for sessions.
     relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                   std::shared_ptr<std::atomic<bool>> syntax_hint_given,
+                   const os::program_starter& starter, std::shared_ptr<std::atomic<bool>> syntax_hint_given,
                    relay::descriptor_allowance& for_sessions, base::logger log);
     ~relay_instance();
 
@@ -91,6 +92,7 @@ private:
     config::instance config_;
     os::filesystem& files_;
     os::worker_pool& disk_;
+    const os::program_starter& starter_;
     std::shared_ptr<std::atomic<bool>> syntax_hint_given_;
     relay::descriptor_allowance& for_sessions_;
     base::logger log_;

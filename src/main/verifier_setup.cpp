@@ -7,12 +7,12 @@
 
 #include <memory>
 
-verify::maker verifier_of(const config::verifier_specification& given) {
+verify::maker verifier_of(const config::verifier_specification& given, const os::program_starter& starter) {
     using enum config::verifier_specification::kind;
     switch (given.what) {
     case program:
-        return [path = given.value](const verify::services& with) {
-            return std::make_unique<verify::program>(path, with);
+        return [path = given.value, &starter](const verify::services& with) {
+            return std::make_unique<verify::program>(path, with, starter);
         };
     case exit:
         return [code = given.exit_code](const verify::services&) {

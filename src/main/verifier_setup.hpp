@@ -2,6 +2,8 @@
 #pragma once
 
 #include "config/specifications.hpp"
+#include "os/program_starter.hpp"
 #include "verify/verifier.hpp"
 
-verify::maker verifier_of(const config::verifier_specification& given);
+// `starter` outlives what is made.
+verify::maker verifier_of(const config::verifier_specification& given, const os::program_starter& starter);

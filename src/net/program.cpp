@@ -31,60 +31,90 @@ bool is_shortage(const base::error_code& code) {
 } // namespace
 
 struct program_run::state {
-    state(worker& on, os::child_process started)
-        : child(std::move(started)), output(on.context(), child.take_output().release()),
-          exit(on.context(), child.take_exit().release()) {}
+    state(worker& on, os::child_process asked_for)
+        : child(std::move(asked_for)), output(on.context(), child.take_output().release()),
+          reports(on.context(), child.reports()) {}
+    ~state() { reports.release(); } // it belongs to `child`
 
     void stop_waiting() {
+        stopped = true;
         output.cancel();
-        exit.cancel();
+        reports.cancel();
     }
 
     os::child_process child;
     asio::posix::stream_descriptor output;
-    asio::posix::stream_descriptor exit;
+    asio::posix::stream_descriptor reports;
     bool stopped = false; // time is up, or interrupted
 };
 
-// Ends what is left of a program that is of no interest any more. Its first process is reaped last: until
-// then the number of the group is not given to another one.
-awaitable<void> program_run::see_off(worker& on, std::shared_ptr<state> going) {
-    going->child.signal_group(os::child_process::severity::terminate);
-    {
-        auto enough = [going] {
-            going->stop_waiting();
-        };
-        alarm limit(on, std::chrono::steady_clock::now() + grace, std::move(enough));
-        std::array<char, 4096> piece;
-        boost::system::error_code over;
-        while (!over) {
-            auto [failed, n] = co_await going->output.async_read_some(asio::buffer(piece),
-                                                                      asio::as_tuple(asio::use_awaitable));
-            over = failed;
-        }
-        if (over == asio::error::eof)
-            co_await going->exit.async_wait(asio::posix::stream_descriptor::wait_read,
-                                            asio::as_tuple(asio::use_awaitable));
+// Error: cannot be started; or operation_aborted, when the wait was stopped.
+awaitable<base::result<os::program_report>> program_run::next_report(std::shared_ptr<state> of) {
+    for (;;) {
+        auto heard = of->child.hear();
+        if (heard.has_error())
+            co_return heard.error();
+        if (*heard)
+            co_return **heard;
+        if (of->stopped)
+            co_return base::error{asio::error::operation_aborted, "program"};
+        co_await of->reports.async_wait(asio::posix::stream_descriptor::wait_read,
+                                        asio::as_tuple(asio::use_awaitable));
     }
-    going->child.signal_group(os::child_process::severity::kill);
-    co_await going->exit.async_wait(asio::posix::stream_descriptor::wait_read,
-                                    asio::as_tuple(asio::use_awaitable));
-    going->child.reap();
+}
+
+// Ends what is left of a program that is of no interest any more. What still runs at the end is killed by
+// letting it fall.
+awaitable<void> program_run::see_off(worker& on, std::shared_ptr<state> going) {
+    going->stopped = false;
+    going->child.terminate();
+    auto enough = [going] {
+        going->stop_waiting();
+    };
+    alarm limit(on, std::chrono::steady_clock::now() + grace, std::move(enough));
+    std::array<char, 4096> piece;
+    boost::system::error_code over;
+    while (!over && !going->stopped) {
+        auto [failed, n] =
+            co_await going->output.async_read_some(asio::buffer(piece), asio::as_tuple(asio::use_awaitable));
+        over = failed;
+    }
+    if (over == asio::error::eof) {
+        auto end = co_await next_report(going);
+        (void)end; // how it ended does not matter any more
+    }
+}
+
+// Gives it also when time is up or it is interrupted before it is known whether it runs.
+awaitable<base::result<std::shared_ptr<program_run::state>>>
+program_run::start_once(const std::string& path, const std::vector<std::string>& arguments,
+                        time_point deadline) {
+    auto asked = starter_.start(path, arguments);
+    if (asked.has_error())
+        co_return asked.error();
+    auto now = std::make_shared<state>(worker_, std::move(*asked));
+    running_ = now;
+    auto time_is_up = [now] {
+        now->stop_waiting();
+    };
+    alarm limit(worker_, deadline, std::move(time_is_up));
+    auto report = co_await next_report(now);
+    running_.reset();
+    if (report.has_error() && !now->stopped)
+        co_return report.error();
+    co_return now;
 }
 
 // A program that cannot be had for want of descriptors or processes is waited for.
-awaitable<base::result<os::child_process>>
+awaitable<base::result<std::shared_ptr<program_run::state>>>
 program_run::start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline) {
-    auto begin = [&path, &arguments] {
-        return os::child_process::start(path, arguments);
-    };
-    auto started = co_await work_.run(begin);
+    auto started = co_await start_once(path, arguments, deadline);
     while (started.has_error() && is_shortage(started.error().code) && !interrupted_ &&
            std::chrono::steady_clock::now() < deadline) {
         if (!wake_)
             wake_.emplace(worker_);
         co_await wake_->wait(std::chrono::steady_clock::now() + while_short);
-        started = co_await work_.run(begin);
+        started = co_await start_once(path, arguments, deadline);
     }
     co_return started;
 }
@@ -101,15 +131,12 @@ awaitable<program_end> program_run::run(std::string path, std::vector<std::strin
         end.error = started.error();
         co_return end;
     }
-    auto now = std::make_shared<state>(worker_, std::move(*started));
+    std::shared_ptr<state> now = *started;
     running_ = now;
-    bool late = false;
-    auto time_is_up = [now, &late] {
-        late = now->stopped = true;
+    auto time_is_up = [now] {
         now->stop_waiting();
     };
     alarm limit(worker_, deadline, std::move(time_is_up));
-    now->stopped = interrupted_;
 
     std::array<char, 4096> piece;
     std::size_t printed = 0;
@@ -121,15 +148,19 @@ awaitable<program_end> program_run::run(std::string path, std::vector<std::strin
         printed += n;
         end.output.append(piece.data(), std::min(n, kept - end.output.size()));
     }
-    if (!now->stopped && printed <= most_output)
-        co_await now->exit.async_wait(asio::posix::stream_descriptor::wait_read,
-                                      asio::as_tuple(asio::use_awaitable));
-    running_.reset();
     if (!now->stopped && printed <= most_output) {
-        end.code = now->child.reap();
-        co_return end;
+        auto last = co_await next_report(now);
+        if (last.has_value()) {
+            running_.reset();
+            end.code = static_cast<unsigned>(last->value);
+            now->child.let_go();
+            co_return end;
+        }
     }
-    end.what = late ? how::timed_out : interrupted_ ? how::interrupted : how::too_much_output;
+    running_.reset();
+    end.what = printed > most_output ? how::too_much_output
+               : interrupted_        ? how::interrupted
+                                     : how::timed_out;
     spawn(worker_, see_off(worker_, now), log, "program");
     co_return end;
 }
@@ -138,10 +169,8 @@ void program_run::interrupt() {
     interrupted_ = true;
     if (wake_)
         wake_->notify();
-    if (!running_)
-        return;
-    running_->stopped = true;
-    running_->stop_waiting();
+    if (running_)
+        running_->stop_waiting();
 }
 
 } // namespace net

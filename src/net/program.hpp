@@ -9,9 +9,8 @@
 
 #include "base/log.hpp"
 #include "base/result.hpp"
-#include "net/background.hpp"
 #include "net/worker.hpp"
-#include "os/child_process.hpp"
+#include "os/program_starter.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -32,7 +31,7 @@ struct program_end {
 class program_run {
 public:
     // All outlive it.
-    program_run(worker& on, background& work) : worker_(on), work_(work) {}
+    program_run(worker& on, const os::program_starter& starter) : worker_(on), starter_(starter) {}
 
     // `kept`: octets of output that are wanted; more is read and thrown away.
     awaitable<program_end> run(std::string path, std::vector<std::string> arguments, std::size_t kept,
@@ -42,12 +41,15 @@ public:
 
 private:
     struct state;
-    awaitable<base::result<os::child_process>>
+    awaitable<base::result<std::shared_ptr<state>>>
     start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline);
+    awaitable<base::result<std::shared_ptr<state>>>
+    start_once(const std::string& path, const std::vector<std::string>& arguments, time_point deadline);
+    static awaitable<base::result<os::program_report>> next_report(std::shared_ptr<state> of);
     static awaitable<void> see_off(worker& on, std::shared_ptr<state> going);
 
     worker& worker_;
-    background& work_;
+    const os::program_starter& starter_;
     std::shared_ptr<state> running_;
     std::optional<event> wake_; // made for the first wait
     bool interrupted_ = false;

@@ -1,16 +1,15 @@
-// Programs of users: filters and verifiers (spec/filters-and-verifiers.md section 3, design.md section 5).
+// A program of the user's that runs, or is about to: a filter or verifier (spec/filters-and-verifiers.md
+// section 3, design.md section 5).
 //
-// A program is started without a copy of this process and without a shell: only the descriptors 0, 1 and 2,
-// two environment variables, umask 077, default signals, a process group of its own, and the effective ids of
-// this process in all places, so that root cannot be regained. It is waited for by its descriptor, which an
-// event loop can watch.
+// It is a child of the starter (program_starter.hpp), which is told about it, and tells of it, through a
+// socket of the program's own. One thread at a time uses a child_process; nothing here blocks.
 #pragma once
 
 #include "base/result.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace os {
 
@@ -37,34 +36,41 @@ private:
     int number_ = -1;
 };
 
-// A started program. One that is destroyed before it was reaped is killed with its group.
+// What the starter says of a program. In this form on its socket, too.
+struct program_report {
+    enum class kind : int { started, not_started, ended };
+    kind what = kind::started;
+    int value = 0; // not_started: errno; ended: exit code, or 128+n after signal n
+};
+
+// One that is destroyed before let_go() is killed with its group, or not started at all.
 class child_process {
 public:
     child_process() = default;
-    child_process(child_process&& other) noexcept;
-    child_process& operator=(child_process&& other) noexcept;
-    ~child_process();
+    child_process(std::string path, descriptor reports, descriptor output)
+        : path_(std::move(path)), reports_(std::move(reports)), output_(std::move(output)) {}
 
-    // [blocks] Returns when the program is running, with its standard output as a pipe, or with the error of
-    // starting it. `arguments` stand behind the path, which is argv[0].
-    static base::result<child_process> start(const std::string& path,
-                                             const std::vector<std::string>& arguments);
+    // Readable when there is something to hear.
+    int reports() const noexcept { return reports_.number(); }
 
-    // Readable once the program has ended; it stays a zombie, and its group's number its own, until reap().
-    descriptor take_exit() noexcept { return std::move(exit_); }
+    // The next report, or nothing if there is none yet. Error: the program cannot be started (with the reason
+    // of the system), or the starter is lost before it said anything: EAGAIN, as it may come back. A program
+    // lost later counts as killed.
+    base::result<std::optional<program_report>> hear();
+
     // What it prints; does not block.
     descriptor take_output() noexcept { return std::move(output_); }
 
-    enum class severity { terminate, kill };
-    void signal_group(severity how) noexcept;
+    void terminate() noexcept; // SIGTERM to its group
 
-    // Exit code, or 128+n after signal n. Waits if the program has not ended yet.
-    unsigned reap() noexcept;
+    // It has ended; others of its group, if there are any, may live on after this object.
+    void let_go() noexcept;
 
 private:
-    int pid_ = -1;
-    descriptor exit_;
+    std::string path_;
+    descriptor reports_;
     descriptor output_;
+    bool started_ = false;
 };
 
 } // namespace os

@@ -1,10 +1,12 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
+#include "os/program_starter.hpp"
 #include "os/worker_pool.hpp"
 
 #include <gtest/gtest.h>
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -206,6 +208,79 @@ TEST(log_writer, a_file_that_cannot_be_opened_is_named) {
     auto opened = log.open();
     ASSERT_TRUE(opened.has_error());
     EXPECT_EQ(opened.error().message(), "cannot open log file: /nonexistent/log: no such file or directory");
+}
+
+// Waits for it.
+base::result<os::program_report> next_report(os::child_process& of) {
+    for (;;) {
+        auto heard = of.hear();
+        if (heard.has_error())
+            return heard.error();
+        if (*heard)
+            return **heard;
+        pollfd readable{of.reports(), POLLIN, 0};
+        if (::poll(&readable, 1, 30'000) != 1)
+            return base::error{{}, "nothing heard"};
+    }
+}
+
+TEST(program_starter, starts_what_it_was_told_of_at_the_beginning_and_nothing_else) {
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin({"/bin/sh", "/nonexistent"}));
+    auto shell = starter.start("/bin/sh", {"-c", "exit 7"});
+    ASSERT_TRUE(shell);
+    auto report = next_report(*shell);
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->what, os::program_report::kind::started);
+    report = next_report(*shell);
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->what, os::program_report::kind::ended);
+    EXPECT_EQ(report->value, 7);
+    shell->let_go();
+
+    auto missing = starter.start("/nonexistent", {});
+    ASSERT_TRUE(missing);
+    EXPECT_EQ(next_report(*missing).error().message(), "exec /nonexistent: no such file or directory");
+    auto other = starter.start("/bin/true", {});
+    ASSERT_TRUE(other);
+    EXPECT_EQ(next_report(*other).error().message(), "exec /bin/true: operation not permitted");
+    EXPECT_EQ(starter.start("/bin/sh", {std::string(200'000, 'x')}).error().message(),
+              "exec /bin/sh: argument list too long");
+}
+
+TEST(program_starter, kills_what_was_let_fall_before_it_ends) {
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin({"/bin/sh"}));
+    auto sleeper = starter.start("/bin/sh", {"-c", "trap '' TERM; echo; sleep 1000; sleep 1000"});
+    ASSERT_TRUE(sleeper);
+    ASSERT_TRUE(next_report(*sleeper));
+    os::descriptor output = sleeper->take_output();
+    sleeper->terminate();
+    starter.end();
+    pollfd readable{output.number(), POLLIN, 0};
+    ASSERT_EQ(::poll(&readable, 1, 30'000), 1);
+    char octets[2];
+    EXPECT_LE(::read(output.number(), octets, sizeof octets), 1);
+    EXPECT_EQ(::read(output.number(), octets, sizeof octets), 0); // all who had it are gone
+    auto end = next_report(*sleeper);
+    ASSERT_TRUE(end);
+    EXPECT_EQ(end->value, 128 + 9);
+}
+
+TEST(program_starter, is_killed_and_comes_back) {
+    // The second process behind this one does the work: it ends with what it has started.
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin({"/bin/sh"}));
+    auto murderer = starter.start("/bin/sh", {"-c", "kill -9 $PPID"});
+    ASSERT_TRUE(murderer);
+    ASSERT_TRUE(next_report(*murderer));
+    auto end = next_report(*murderer);
+    ASSERT_TRUE(end);
+    EXPECT_EQ(end->what, os::program_report::kind::ended);
+    auto next = starter.start("/bin/sh", {"-c", "exit 3"});
+    ASSERT_TRUE(next);
+    ASSERT_TRUE(next_report(*next));
+    EXPECT_EQ(next_report(*next)->value, 3);
 }
 
 TEST(pid_file, is_written_with_its_directory_and_removed) {

@@ -3,6 +3,8 @@
 #include "base/text.hpp"
 #include "verify/answer.hpp"
 
+#include <boost/system/errc.hpp>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -15,8 +17,8 @@ constexpr std::size_t octets_examined = 1024;
 
 } // namespace
 
-program::program(std::string path, const services& with)
-    : path_(std::move(path)), timeout_(with.timeout), process_(with.on, with.work) {}
+program::program(std::string path, const services& with, const os::program_starter& starter)
+    : path_(std::move(path)), timeout_(with.timeout), process_(with.on, starter) {}
 
 net::awaitable<verdict> program::check(request asked) {
     std::vector<std::string> arguments{asked.address, asked.from,      asked.client,
@@ -44,6 +46,8 @@ verdict program::judge(const request& asked, const net::program_end& end) const 
         break;
     case how::not_started:
         asked.log.warning("address verifier: {}", base::printable(end.error.message()));
+        if (end.error.code == boost::system::errc::broken_pipe) // says nothing about the program
+            return verdict::reject_for_now("error", "no program starter");
         return verdict::reject("error", base::to_lower(end.error.code.message()));
     case how::timed_out:
         asked.log.warning("address verifier: [{}] timed out after {}s", base::printable(path_),

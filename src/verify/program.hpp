@@ -10,7 +10,7 @@ namespace verify {
 
 class program final : public verifier {
 public:
-    program(std::string path, const services& with);
+    program(std::string path, const services& with, const os::program_starter& starter);
     net::awaitable<verdict> check(request asked) override;
     void interrupt() override { process_.interrupt(); }
 

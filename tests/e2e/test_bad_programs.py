@@ -12,16 +12,29 @@ bad = b'Subject: bad\r\n\r\ntext\r\n'
 error, rejected = (452, ['error']), (452, ['rejected'])
 
 
-def children(pid):
-    """(pid, state) of what this process has started, zombies too."""
-    found = []
+def processes():
+    """pid -> (parent, state, name) of every process there is, zombies too."""
+    found = {}
     for entry in os.listdir('/proc'):
         with contextlib.suppress(OSError, ValueError):
             with open(f'/proc/{int(entry)}/stat') as f:
-                state, parent = f.read().rsplit(')', 1)[1].split()[:2]
-            if int(parent) == pid:
-                found.append((int(entry), state))
+                name, rest = f.read().split('(', 1)[1].rsplit(')', 1)
+            state, parent = rest.split()[:2]
+            found[int(entry)] = (int(parent), state, name)
     return found
+
+
+def starters(pid):
+    """The process that starts programs for this one, and its keeper before it: pids."""
+    there = processes()
+    keepers = [one for one, (parent, _, name) in there.items() if parent == pid and name == 'emailrelay-prog']
+    return keepers + [one for one, (parent, _, name) in there.items() if parent in keepers and name == 'emailrelay-prog']
+
+
+def children(pid):
+    """(pid, state) of what this process has had started, zombies too."""
+    parents = {pid, *starters(pid)}
+    return [(one, state) for one, (parent, state, _) in processes().items() if parent in parents and one not in parents]
 
 
 def descriptors(relay):

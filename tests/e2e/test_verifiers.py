@@ -145,18 +145,21 @@ def test_timeout(t):
 
 def test_waits_its_turn(t):
     """A program that cannot be started for want of processes is started when there are some: nobody is refused for that."""
-    shortage = ['-e', 'trace=clone', '-e', 'inject=clone:error=EAGAIN:when=1..2', '-o', t.dir / 'trace']
+    # Counted for each process: the first of the relay makes the starter's keeper, the first of that the starter.
+    shortage = ['-e', 'trace=clone', '-e', 'inject=clone:error=EAGAIN:when=2..3', '-o', t.dir / 'trace']
     relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), prefix=[harness.find('strace'), '-D', '-f', *shortage])
     with relay.greeted() as wire:
         wire.ask('MAIL FROM:<s@x>', 250)
         wire.exact('RCPT TO:<a@b>', '250 recipient <a@b> OK')
+        wire.exact('RCPT TO:<c@d>', '250 recipient <c@d> OK')
     match((t.dir / 'trace').read_text(), r'clone\(.*EAGAIN.*INJECTED')
     relay.terminate()
     relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), filter_timeout=1,
-                    prefix=[harness.find('strace'), '-D', '-f', *shortage[:3], 'inject=clone:error=EAGAIN', *shortage[4:]])
+                    prefix=[harness.find('strace'), '-D', '-f', *shortage[:3], 'inject=clone:error=EAGAIN:when=2+', *shortage[4:]])
     with relay.greeted() as wire:
         wire.ask('MAIL FROM:<s@x>', 250)
-        wire.exact('RCPT TO:<a@b>', '450 timeout')
+        wire.exact('RCPT TO:<a@b>', '250 recipient <a@b> OK')
+        wire.exact('RCPT TO:<c@d>', '450 timeout')
 
 
 def test_pipelined(t):

@@ -1,6 +1,6 @@
 // clone() as vfork() does it: the child borrows our memory and we stand still until it has called exec. So it
-// may call nothing but system calls: glibc's setresuid(), for one, would change the threads of this process.
-#include "os/child_process.hpp"
+// may call nothing but system calls: what else it does would be done to this process.
+#include "os/linux_exec.hpp"
 
 #include "os/process.hpp"
 
@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,7 +33,7 @@ struct orders {
     int null = -1; // all three above 2
     int output = -1;
     rlimit descriptors{};
-    sigset_t signals{}; // mask to run with
+    sigset_t signals{}; // mask to run with: none blocked
     int error = 0;      // answer: errno of what went wrong
 };
 
@@ -58,15 +59,9 @@ EMAILRELAY_PLAIN int become_program(void* given) {
         ::syscall(SYS_rt_sigaction, number, &plain, nullptr, kernel_mask_octets);
     }
     long done = ::syscall(SYS_setpgid, 0, 0);
-    // Not asked for where it is so: a service manager may forbid these calls.
-    gid_t real_gid = 0, gid = 0, saved_gid = 0;
-    uid_t real_uid = 0, uid = 0, saved_uid = 0;
-    ::syscall(SYS_getresgid, &real_gid, &gid, &saved_gid);
-    ::syscall(SYS_getresuid, &real_uid, &uid, &saved_uid);
-    if (done == 0 && (real_gid != gid || saved_gid != gid))
-        done = ::syscall(SYS_setresgid, gid, gid, gid);
-    if (done == 0 && (real_uid != uid || saved_uid != uid))
-        done = ::syscall(SYS_setresuid, uid, uid, uid);
+    // Until its exec changes ids it goes with the process that can kill its group.
+    if (done == 0)
+        done = ::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (done == 0)
         done = ::syscall(SYS_dup3, o->null, STDIN_FILENO, 0);
     if (done >= 0)
@@ -85,16 +80,6 @@ EMAILRELAY_PLAIN int become_program(void* given) {
     o->error = errno;
     ::syscall(SYS_exit_group, 127);
     return 127;
-}
-
-// Above 2, so that nothing is in the way of the standard descriptors.
-base::result<descriptor> above_standard(descriptor given) {
-    if (given.number() > STDERR_FILENO)
-        return given;
-    descriptor higher(::fcntl(given.number(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (higher.number() < 0)
-        return base::last_error("fcntl");
-    return higher;
 }
 
 // Memory for the child to stand on until its exec.
@@ -126,51 +111,12 @@ rlimit descriptors_as_we_were_given() {
 
 } // namespace
 
-void descriptor::reset() noexcept {
-    if (number_ >= 0)
-        ::close(release());
-}
-
-child_process::child_process(child_process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), exit_(std::move(other.exit_)), output_(std::move(other.output_)) {}
-
-child_process& child_process::operator=(child_process&& other) noexcept {
-    child_process old(std::move(*this));
-    pid_ = std::exchange(other.pid_, -1);
-    exit_ = std::move(other.exit_);
-    output_ = std::move(other.output_);
-    return *this;
-}
-
-child_process::~child_process() {
-    if (pid_ < 0)
-        return;
-    signal_group(severity::kill);
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) // it does not take long any more
-        ;
-}
-
-base::result<child_process> child_process::start(const std::string& path,
-                                                 const std::vector<std::string>& arguments) {
-    auto null = above_standard(descriptor(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY)));
-    if (null.has_error())
-        return null.error();
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        return base::last_error("pipe");
-    descriptor reading(ends[0]);
-    auto writing = above_standard(descriptor(ends[1]));
-    if (writing.has_error())
-        return writing.error();
-    if (::fcntl(reading.number(), F_SETFL, O_NONBLOCK) != 0)
-        return base::last_error("fcntl");
-
+base::result<started_program> start_program(const std::vector<std::string>& words, int null, int output) {
     // exec wants non-const pointers and changes nothing.
-    std::vector<char*> words{const_cast<char*>(path.c_str())};
-    for (const std::string& word : arguments)
-        words.push_back(const_cast<char*>(word.c_str()));
-    words.push_back(nullptr);
+    std::vector<char*> pointers;
+    for (const std::string& word : words)
+        pointers.push_back(const_cast<char*>(word.c_str()));
+    pointers.push_back(nullptr);
     std::string search = "PATH=/usr/bin:/bin", separators = "IFS= \t\n";
     std::array<char*, 3> environment{search.data(), separators.data(), nullptr};
 
@@ -178,11 +124,11 @@ base::result<child_process> child_process::start(const std::string& path,
     if (!stack.good())
         return base::last_error("mmap");
     orders o;
-    o.path = path.c_str();
-    o.arguments = words.data();
+    o.path = words.front().c_str();
+    o.arguments = pointers.data();
     o.environment = environment.data();
-    o.null = null->number();
-    o.output = writing->number();
+    o.null = null;
+    o.output = output;
     o.descriptors = descriptors_as_we_were_given();
 
     // No signal handler of ours may run in the child.
@@ -196,31 +142,11 @@ base::result<child_process> child_process::start(const std::string& path,
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0)
         return base::make_error(why, "clone");
-
-    child_process started;
-    started.pid_ = pid;
-    started.exit_ = descriptor(pidfd);
-    started.output_ = std::move(reading);
-    if (o.error != 0)
-        return base::make_error(o.error, "exec " + path); // and `started` is reaped
-    return started;
-}
-
-void child_process::signal_group(severity how) noexcept {
-    if (pid_ > 0)
-        ::kill(-pid_, how == severity::kill ? SIGKILL : SIGTERM);
-}
-
-unsigned child_process::reap() noexcept {
-    int status = 0;
-    pid_t found = 0;
-    do
-        found = ::waitpid(pid_, &status, 0);
-    while (found < 0 && errno == EINTR);
-    pid_ = -1;
-    if (found < 0)
-        return 127;
-    return static_cast<unsigned>(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    started_program started{pid, descriptor(pidfd)};
+    if (o.error == 0)
+        return started;
+    ::waitpid(pid, nullptr, 0);
+    return base::make_error(o.error, "exec " + words.front());
 }
 
 } // namespace os
