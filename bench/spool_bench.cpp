@@ -94,12 +94,6 @@ public:
                             const std::string& b) override {
         return real_->link(d, a, e, b);
     }
-    base::result<os::file> open_directory(const os::file& d, const std::string& n) override {
-        return real_->open_directory(d, n);
-    }
-    base::result<void> make_directory(const os::file& d, const std::string& n) override {
-        return real_->make_directory(d, n);
-    }
     base::result<void> remove(const os::file& d, const std::string& n) override {
         return real_->remove(d, n);
     }
