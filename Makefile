@@ -5,6 +5,9 @@ FUZZ_SECONDS ?= 60
 EMAILRELAY_WERROR ?= OFF
 # more options for the test runner, e.g. make test TEST_OPTIONS='--filter spool'
 TEST_OPTIONS ?=
+# options for bench/bench.py and bench/soak.py
+BENCH_OPTIONS ?=
+SOAK_OPTIONS ?=
 # for make install: more options for cmake, e.g. CMAKE_OPTIONS='-DCMAKE_INSTALL_PREFIX=/usr'; DESTDIR is honoured
 CMAKE_OPTIONS ?=
 
@@ -21,7 +24,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_tests := spool_test os_test net_test
 sources = $(wildcard $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp'))
 
-.PHONY: help build run reference translations deb test-package install test bench format check-format tidy fuzz clean
+.PHONY: help build run reference translations deb test-package install test bench soak format check-format tidy fuzz clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +34,8 @@ help:
 	@echo 'make deb      Debian packages, in build/deb/'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
 	@echo 'make test-package  Debian package and container image, built, installed and used in fresh systems; as root, takes minutes'
-	@echo 'make bench    speed of accepting and forwarding, beside Postfix and smtp-sink'
+	@echo 'make bench    speed and costs beside Postfix and smtp-sink; a quarter of an hour (BENCH_OPTIONS="--only w2,w4 --quick")'
+	@echo 'make soak     ten minutes of everything at once, while memory and descriptors are watched (SOAK_OPTIONS="--minutes 60")'
 	@echo 'make reference  docs/reference.md anew, after a change to the option table'
 	@echo 'make translations  po/*.po brought into step with the texts of the sources'
 	@echo 'make format   lay out the sources as .clang-format says'
@@ -76,10 +80,18 @@ test-package: deb
 	@tests/package/run build/deb
 	@tests/package/dockerfile
 
+# build/bench is what is installed, and the programs that load and count beside it.
+bench_program := build/bench/bin/emailrelay
+
 bench:
 	@scripts/install-deps --build --bench
-	@$(call build,release)
-	@bench/bench.py $(BENCH_OPTIONS)
+	@$(call build,bench)
+	@bench/bench.py --program $(bench_program) $(BENCH_OPTIONS)
+
+soak:
+	@scripts/install-deps --build --bench
+	@$(call build,bench)
+	@bench/soak.py --program $(bench_program) $(SOAK_OPTIONS)
 
 format:
 	@clang-format -i $(sources)
