@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -248,35 +249,51 @@ TEST(program_starter, starts_what_it_was_told_of_at_the_beginning_and_nothing_el
               "exec /bin/sh: argument list too long");
 }
 
-TEST(program_starter, kills_what_was_let_fall_before_it_ends) {
+// All that is printed until everybody who could print is gone.
+std::string read_to_the_end(const os::descriptor& output) {
+    std::string text;
+    char octets[256];
+    pollfd readable{output.number(), POLLIN, 0};
+    while (::poll(&readable, 1, 30'000) == 1) {
+        ssize_t size = ::read(output.number(), octets, sizeof octets);
+        if (size <= 0)
+            return text;
+        text.append(octets, static_cast<std::size_t>(size));
+    }
+    return "still open";
+}
+
+TEST(program_starter, kills_what_was_let_fall_when_it_ends) {
     os::program_starter starter;
     ASSERT_TRUE(starter.begin({"/bin/sh"}));
-    auto sleeper = starter.start("/bin/sh", {"-c", "trap '' TERM; echo; sleep 1000; sleep 1000"});
+    auto sleeper = starter.start("/bin/sh", {"-c", "trap '' TERM; sleep 1000; sleep 1000"});
+    ASSERT_TRUE(sleeper);
+    ASSERT_TRUE(next_report(*sleeper));
+    sleeper->terminate();
+    starter.end();
+    EXPECT_EQ(read_to_the_end(sleeper->take_output()), "");
+    auto end = next_report(*sleeper);
+    ASSERT_TRUE(end);
+    EXPECT_EQ(end->what, os::program_report::kind::ended);
+}
+
+TEST(program_starter, comes_back_when_it_is_killed) {
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin({"/bin/sh"}));
+    auto sleeper = starter.start("/bin/sh", {"-c", "echo $PPID; exec sleep 1000"});
     ASSERT_TRUE(sleeper);
     ASSERT_TRUE(next_report(*sleeper));
     os::descriptor output = sleeper->take_output();
-    sleeper->terminate();
-    starter.end();
     pollfd readable{output.number(), POLLIN, 0};
     ASSERT_EQ(::poll(&readable, 1, 30'000), 1);
-    char octets[2];
-    EXPECT_LE(::read(output.number(), octets, sizeof octets), 1);
-    EXPECT_EQ(::read(output.number(), octets, sizeof octets), 0); // all who had it are gone
+    char number[32] = "";
+    ASSERT_GT(::read(output.number(), number, sizeof number - 1), 0);
+    ASSERT_EQ(::kill(std::atoi(number), SIGKILL), 0);
+    EXPECT_EQ(read_to_the_end(output), "");
     auto end = next_report(*sleeper);
     ASSERT_TRUE(end);
-    EXPECT_EQ(end->value, 128 + 9);
-}
-
-TEST(program_starter, is_killed_and_comes_back) {
-    // The second process behind this one does the work: it ends with what it has started.
-    os::program_starter starter;
-    ASSERT_TRUE(starter.begin({"/bin/sh"}));
-    auto murderer = starter.start("/bin/sh", {"-c", "kill -9 $PPID"});
-    ASSERT_TRUE(murderer);
-    ASSERT_TRUE(next_report(*murderer));
-    auto end = next_report(*murderer);
-    ASSERT_TRUE(end);
     EXPECT_EQ(end->what, os::program_report::kind::ended);
+    EXPECT_EQ(end->value, 128 + SIGKILL);
     auto next = starter.start("/bin/sh", {"-c", "exit 3"});
     ASSERT_TRUE(next);
     ASSERT_TRUE(next_report(*next));
