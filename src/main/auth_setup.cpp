@@ -56,12 +56,12 @@ auth_setup::server(const std::string& source, const std::string& rules, const st
                 std::make_unique<relay::password_check>([](const std::string& id, std::string_view password) {
                     return os::pam_check(pam_service, id, password);
                 });
-        return std::make_unique<relay::server_authentication>(nullptr, pam_.get(), rules, work_);
+        return std::make_unique<relay::server_authentication>(nullptr, pam_.get(), rules);
     }
     auto secrets = file(source, used_by);
     if (secrets.has_error())
         return secrets.error();
-    return std::make_unique<relay::server_authentication>(std::move(*secrets), nullptr, rules, work_);
+    return std::make_unique<relay::server_authentication>(std::move(*secrets), nullptr, rules);
 }
 
 // One object for each file, whoever uses it.

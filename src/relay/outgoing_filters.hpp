@@ -17,7 +17,7 @@ public:
     // All outlive it.
     outgoing_filters(const filter_settings& settings, spool::store& store, blocking& work, net::worker& on,
                      const base::logger& log)
-        : store_(store), work_(work), log_(log),
+        : work_(work), log_(log),
           chain_(settings.makers, filter::services{on, work, store, settings.timeout}) {}
 
     struct verdict {
@@ -40,7 +40,6 @@ private:
     static verdict judge(filter::kind what, const filter::result& found);
     net::awaitable<void> read_again(filter::kind what, outgoing_message& message, verdict& so_far);
 
-    spool::store& store_;
     blocking& work_;
     const base::logger& log_;
     filter::chain chain_;

@@ -20,10 +20,10 @@ std::shared_ptr<const base::secret_text> salt_key() {
 } // namespace
 
 server_authentication::server_authentication(std::shared_ptr<secrets_file> file, password_check* pam,
-                                             std::string_view rules, blocking& work)
+                                             std::string_view rules)
     : file_(std::move(file)), pam_(pam),
       rules_(std::make_shared<const sasl::mechanism_rules>(sasl::mechanism_rules::parse(rules, false))),
-      salt_key_(salt_key()), work_(work) {}
+      salt_key_(salt_key()) {}
 
 net::awaitable<base::result<sasl::server>> server_authentication::now() {
     if (!file_)

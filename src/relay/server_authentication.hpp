@@ -7,7 +7,6 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "net/worker.hpp"
-#include "relay/blocking.hpp"
 #include "relay/login_material.hpp"
 #include "relay/password_check.hpp"
 #include "relay/secrets_file.hpp"
@@ -21,9 +20,8 @@ namespace relay {
 
 class server_authentication {
 public:
-    // Either `file` or `pam`. `work` and `pam` outlive it.
-    server_authentication(std::shared_ptr<secrets_file> file, password_check* pam, std::string_view rules,
-                          blocking& work);
+    // Either `file` or `pam`. `pam` outlives it.
+    server_authentication(std::shared_ptr<secrets_file> file, password_check* pam, std::string_view rules);
 
     // Error: nobody can be let in now; the connection is refused and the log says
     // "new connection error: ...".
@@ -38,7 +36,6 @@ private:
     password_check* pam_;
     std::shared_ptr<const sasl::mechanism_rules> rules_;
     std::shared_ptr<const base::secret_text> salt_key_;
-    blocking& work_;
 };
 
 } // namespace relay
