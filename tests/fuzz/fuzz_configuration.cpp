@@ -1,13 +1,16 @@
-// Any command line with any configuration file: every answer is either a usable configuration or a text to
-// print.
+// Any command line with any environment and any configuration file: every answer is either a usable
+// configuration or a text to print.
 //
-// Input: words, one a line, up to an empty line; the rest is the text of every file that is asked for.
+// Input: words, one a line, up to an empty line; the rest is the text of every file that is asked for. Words
+// of the form EMAILRELAY_PORT=25 are the environment.
 #include "config/configuration.hpp"
 #include "support.hpp"
 
 #include "base/text.hpp"
+#include "mail/idn.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -47,7 +50,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string input(data, data + size);
     const std::size_t gap = std::min(input.find("\n\n"), input.size());
     const std::string file = input.substr(std::min(gap + 2, input.size()));
-    const std::vector<std::string> words = base::split(std::string_view(input).substr(0, gap), '\n');
+    std::vector<std::string> words;
+    std::map<std::string, std::string> environment;
+    for (const std::string& word : base::split(std::string_view(input).substr(0, gap), '\n')) {
+        const std::size_t sign = word.find('=');
+        if (word.starts_with("EMAILRELAY_") && sign != std::string::npos)
+            environment[word.substr(0, sign)] = word.substr(sign + 1);
+        else
+            words.push_back(word);
+    }
 
     config::surroundings around;
     around.start_directory = "/start";
@@ -58,6 +69,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return path.size() % 2 == 0 ? config::surroundings::file_kind::missing
                                     : config::surroundings::file_kind::directory;
     };
+    around.variable = [&](const std::string& name) {
+        const auto found = environment.find(name);
+        return found == environment.end() ? std::nullopt : std::optional(found->second);
+    };
+    around.to_a_labels = mail::to_a_labels;
     around.on = size % 2 == 0 ? config::platform::posix : config::platform::windows;
     std::visit([](const auto& answer) { check(answer); }, config::read_configuration(words, around));
     return 0;
