@@ -1,0 +1,453 @@
+"""Every system call on the spool fails once, and is once the moment at which the process is killed.
+
+The calls of one piece of work are counted first; then the work is done again and again, each time with the next
+call made to fail, to fall short, to be interrupted, or with the process killed in front of it
+(tests/support/fault_injection.cpp). After each: the right reply, the right files, the server alive; nothing that
+was acknowledged is lost or damaged, and nothing goes out in part.
+"""
+import concurrent.futures
+import errno
+import mmap
+import os
+import signal
+import struct
+import threading
+
+import harness
+from harness import equal, fail, until
+from test_admin import Admin
+from test_durability import is_whole, message, token_of
+
+library = harness.bin_dir / 'fault_injection.so'
+nothing, count, fail_it, kill, fall_short, interrupt = range(6)
+places, place_size, head = 4096, 64, 40
+
+
+class Faults:
+    """The page that the library reads (its layout is there)."""
+
+    def __init__(self, t, spool, name='faults'):
+        if not library.exists():
+            raise harness.Skip(f'{library.name} is not built')
+        path = t.dir / name
+        path.write_bytes(bytes(head + places * place_size))
+        os.chmod(path, 0o666)
+        with open(path, 'r+b') as f:
+            self.page = mmap.mmap(f.fileno(), 0)
+        self.env = {'LD_PRELOAD': str(library), 'EMAILRELAY_FAULTS': str(path),
+                    'EMAILRELAY_FAULTS_UNDER': str(spool.path),
+                    'ASAN_OPTIONS': t.environment()['ASAN_OPTIONS'] + ':verify_asan_link_order=0:detect_leaks=0'}
+
+    def arm(self, todo, when=0, error=0, for_all=False, sockets=False):
+        self.page[:4] = struct.pack('<I', nothing)
+        self.page[4:head] = struct.pack('<iIIQQQ', error, for_all, sockets, when, 0, 0)
+        self.page[:4] = struct.pack('<I', todo)
+
+    def disarm(self):
+        self.page[:4] = struct.pack('<I', nothing)
+
+    @property
+    def calls(self):
+        return struct.unpack('<Q', self.page[24:32])[0]
+
+    @property
+    def hits(self):
+        return struct.unpack('<Q', self.page[32:40])[0]
+
+    def call(self, n):
+        """What the n-th was, as "fdatasync .emailrelay-journal.1.2.3"."""
+        at = head + n * place_size
+        return self.page[at:at + place_size].split(b'\0')[0].decode(errors='replace')
+
+    def kinds(self):
+        return {self.call(n).split(' ')[0] for n in range(min(self.calls, places))}
+
+
+class Hop(harness.NextHop):
+    """Takes what is for "good", refuses "bad"; content for "refused" is refused."""
+
+    def __init__(self, t):
+        super().__init__(t, {'RCPT': lambda line: '550 no' if '<bad' in line else '250 ok',
+                             'DATA': self.data})
+
+    def data(self, _):
+        with self.changed:
+            last = [line for _, line in self.lines if line.startswith('RCPT')][-1]
+        return '554 not this one' if '<refused' in last else '354 go'
+
+    def tokens(self):
+        with self.changed:
+            return [token_of(m.body) for m in self.messages]
+
+    def check_whole(self):
+        with self.changed:
+            for m in self.messages:
+                if not is_whole(m.body):
+                    fail(f'sent in part: {token_of(m.body)}, {len(m.body)} octets')
+
+
+sizes = [1000, 100_000, 300_000]  # in memory, in its file already, beyond the journal
+
+
+def submit_all(wire, label, acknowledged):
+    """Messages of each size; what got its 250 is added to `acknowledged`. The codes."""
+    codes = []
+    for size in sizes:
+        token = f'{label}.{size}.'
+        codes.append(wire.submit(message(token, size), to=[f'good.{token}@example.net'])[0])
+        if codes[-1] == 250:
+            acknowledged.add(token)
+    return codes
+
+
+def present(spool):
+    """Token -> message of everything ready; what is there in part fails."""
+    found = {}
+    for m in spool.messages():
+        content = m.body()
+        if not is_whole(content):
+            fail(f'{m.id} is damaged')
+        found[token_of(content)] = m
+    return found
+
+
+def clear(spool):
+    for name in spool.names():
+        (spool.path / name).unlink(missing_ok=True)
+
+
+def check_files(spool, acknowledged):
+    """Exactly the acknowledged messages, whole, and no other file. Files of a refused one go behind the reply."""
+    until(lambda: len(spool.names()) == 2 * len(acknowledged),
+          f'{len(acknowledged)} messages and nothing else; there is {spool.names()}')
+    equal(set(present(spool)), acknowledged)
+
+
+def each_fault(steps):
+    """(n, todo, error, for all from then on): every call by the error that fits it, and by all the others."""
+    for n in range(steps):
+        yield n, fail_it, 0, False
+        yield n, fall_short, 0, False
+        yield n, interrupt, 0, False
+    for error in (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM):
+        for n in range(0, steps, 3):
+            yield n, fail_it, error, True
+
+
+@harness.limit(240)
+def test_accepting(t):
+    """Any call of accepting and committing fails: 250 or 452, the files accordingly, and the next message is taken."""
+    spool = t.spool()
+    faults = Faults(t, spool)
+    relay = t.relay(spool=spool, env=faults.env, verbose=None)
+    wire = relay.greeted()
+    faults.arm(count)
+    acknowledged = set()
+    equal(submit_all(wire, 'first', acknowledged), [250, 250, 250])
+    faults.disarm()
+    check_files(spool, acknowledged)
+    steps = faults.calls
+    missing = {'create', 'pwrite', 'write', 'fdatasync', 'fsync', 'renameat2', 'close'} - faults.kinds()
+    equal(missing, set(), f'calls that are not made any more; seen {faults.kinds()}')
+    clear(spool)
+    refused = 0
+    for n, todo, error, for_all in each_fault(steps):
+        acknowledged = set()
+        faults.arm(todo, n, error, for_all)
+        codes = submit_all(wire, f'n{n}', acknowledged)
+        faults.disarm()
+        what = f'{["", "", "failure", "", "short", "interrupted"][todo]} {os.strerror(error) if error else ""} ' \
+               f'at call {n} ({faults.call(n)}), {codes}'
+        with t.row(what):
+            if not set(codes) <= {250, 452}:
+                fail('another reply')
+            if todo in (fall_short, interrupt) and faults.call(n).split(' ')[0] in ('write', 'pwrite', 'fdatasync', 'fsync'):
+                equal(set(codes), {250}, 'a short or interrupted call is no failure')
+            refused += codes.count(452)
+            check_files(spool, acknowledged)
+        clear(spool)
+        if len(t.problems) > 5:
+            break
+    assert refused >= 5, f'{refused} refused: the faults do not reach it'
+    acknowledged = set()
+    equal(submit_all(wire, 'last', acknowledged), [250, 250, 250])
+    relay.terminate()
+    check_files(spool, acknowledged)
+
+
+def test_flush_that_fails_once(t):
+    """The very flush that fails is not tried again and then called a success."""
+    spool = t.spool()
+    faults = Faults(t, spool)
+    relay = t.relay(spool=spool, env=faults.env, verbose=None)
+    with relay.greeted() as wire:
+        for size in sizes:
+            with t.row(f'size {size}'):
+                faults.arm(count)
+                equal(wire.submit(message('whole.', size))[0], 250)
+                faults.disarm()
+                steps = faults.calls
+                clear(spool)
+                refused = []
+                for n in range(steps):
+                    if faults.call(n).split(' ')[0] not in ('fdatasync', 'fsync', 'syncfs'):
+                        continue
+                    faults.arm(fail_it, n)
+                    code = wire.submit(message('failed.', size))[0]
+                    faults.disarm()
+                    call = faults.call(n)
+                    if code == 452:
+                        refused.append(call)
+                    elif faults.hits and 'sync emailrelay.' in call:
+                        fail(f'{code} after a failed {call}')
+                    check_files(spool, {'failed.'} if code == 250 else set())
+                    clear(spool)
+                assert refused, 'no flush that fails matters'
+    relay.terminate()
+
+
+class Work:
+    """Messages that a next hop takes, refuses, and takes for some recipients; what may have become of each."""
+
+    def __init__(self, spool, label):
+        self.spool, self.label = spool, label
+        self.tokens = {kind: f'{label}.{kind}.' for kind in ('good', 'refused', 'some')}
+        self.ids = {}
+        for n, (kind, to) in enumerate([('good', ['good@x']), ('refused', ['refused@x']), ('some', ['good@x', 'bad@x'])]):
+            id = f'emailrelay.1.{n + 1}.{label.strip("n")}'
+            size = 100_000 if kind == 'good' else 1000
+            self.ids[kind] = id
+            spool.add(id, message(self.tokens[kind], size), to=to)
+
+    def check(self, sent, settled):
+        """Nothing lost; with `settled` each is where it belongs."""
+        names = set(self.spool.names())
+        for kind, id in self.ids.items():
+            states = {n[len(id) + 9:] or '.ready' for n in names if n.startswith(id + '.envelope')}
+            was_sent = self.tokens[kind] in sent
+            if not states and not was_sent:
+                fail(f'{kind}: lost')
+            if len(states) > 1 and states != {'.busy', '.busy.tmp'}:
+                fail(f'{kind}: {states}')
+            if states and not is_whole((self.spool.path / f'{id}.content').read_bytes()):
+                fail(f'{kind}: damaged')
+            if settled:
+                wanted = set() if kind == 'good' else {'.bad'}
+                equal(states, wanted, kind)
+            if kind == 'some' and states == {'.bad'}:
+                envelope = (self.spool.path / f'{id}.envelope.bad').read_text()
+                if 'X-MailRelay-To-Remote: bad@x' not in envelope:
+                    fail('the refused recipient is lost')
+                if was_sent and 'X-MailRelay-To-Remote: good@x' in envelope and settled:
+                    fail('the recipient that has it is still there')
+
+
+def flush_all(admin):
+    return admin.ask('flush').strip()
+
+
+@harness.limit(240)
+def test_forwarding(t):
+    """Any call of forwarding, failing and rewriting fails: nothing is lost or sent in part, and it goes on afterwards."""
+    spool = t.spool()
+    faults = Faults(t, spool)
+    hop = Hop(t)
+    relay = t.relay('--admin=0', '--forward-to-some', spool=spool, env=faults.env, forward_to=hop.address, verbose=None)
+    admin = Admin(relay)
+    work = Work(spool, 'n0')
+    faults.arm(count)
+    equal(flush_all(admin), 'OK')
+    until(lambda: len(spool.names()) == 4, 'two failed messages')
+    faults.disarm()
+    work.check(hop.tokens(), True)
+    steps = faults.calls
+    missing = {'renameat', 'renameat2', 'unlinkat', 'pread', 'create', 'write', 'lock'} - faults.kinds()
+    equal(missing, set(), f'calls that are not made any more; seen {faults.kinds()}')
+    clear(spool)
+    for number, (n, todo, error, for_all) in enumerate(each_fault(steps), 1):
+        work = Work(spool, f'n{number}')
+        faults.arm(todo, n, error, for_all)
+        answer = flush_all(admin)
+        faults.disarm()
+        what = f'{["", "", "failure", "", "short", "interrupted"][todo]} {os.strerror(error) if error else ""} ' \
+               f'at call {n} ({faults.call(n)}), flush: {answer}'
+        with t.row(what):
+            work.check(hop.tokens(), False)
+        clear(spool)
+        if len(t.problems) > 5:
+            break
+    hop.check_whole()
+    work = Work(spool, 'n9999')
+    equal(flush_all(admin), 'OK')
+    until(lambda: len(spool.names()) == 4, 'two failed messages')
+    work.check(hop.tokens(), True)
+    relay.terminate()
+
+
+def test_descriptors_for_sockets(t):
+    """No descriptor for a connection that comes, nor for one to the next hop: others are served, and it goes on."""
+    spool = t.spool()
+    faults = Faults(t, spool)
+    hop = t.next_hop()
+    relay = t.relay('--admin=0', spool=spool, env=faults.env, forward_to=hop.address)
+    admin = Admin(relay)
+    wire = relay.greeted()
+    for error in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+        with t.row(os.strerror(error)):
+            token = f'{errno.errorcode[error]}.'
+            equal(wire.submit(message(token))[0], 250)
+            faults.arm(fail_it, 0, error, for_all=True, sockets=True)
+            late = relay.connect()
+            answer = flush_all(admin)
+            until(lambda: faults.hits >= 2, 'connection refused by the system')
+            wire.ask('NOOP', 250)
+            faults.disarm()
+            late.expect('220 .*')
+            late.close()
+            if token not in [token_of(m.body) for m in hop.messages]:
+                if answer == 'OK':
+                    fail('OK, and not sent')
+                equal(flush_all(admin), 'OK')
+            equal([token_of(m.body) for m in hop.messages], [token], answer)
+            until(spool.empty, 'sent and gone')
+            hop.messages.clear()
+    relay.terminate()
+
+
+# ---------------------------------------------------------------- kill -9
+
+def start(t, spool, faults, hop, wait=True):
+    return t.relay('--admin=0', '--forward-to-some', spool=spool, env=faults.env, forward_to=hop.address, verbose=None, wait=wait)
+
+
+class Life:
+    """One spool through a life that ends at the n-th call, and through the next one."""
+
+    def __init__(self, t, n, label):
+        self.t, self.n = t, n
+        self.spool = t.spool(f'spool-{label}-{n}')
+        self.faults = Faults(t, self.spool, f'faults-{label}-{n}')
+        self.hop = Hop(t)
+        self.acknowledged, self.tried = set(), set()
+
+    def receive_and_forward(self, relay):
+        """Until the process is gone. True if it lived through it."""
+        try:
+            admin = Admin(relay)
+            with relay.greeted() as wire:
+                self.faults.arm(kill, self.n)
+                for size, to in zip(sizes, (['good@x'], ['refused@x'], ['good@x', 'bad@x'])):
+                    token = f'k{self.n}.{size}.'
+                    self.tried.add(token)
+                    if wire.submit(message(token, size), to=to)[0] != 250:
+                        fail('refused without a fault')
+                    self.acknowledged.add(token)
+            flush_all(admin)
+            return not self.faults.hits
+        except (OSError, AssertionError):
+            if not self.faults.hits:
+                raise
+            return False
+
+    def check(self):
+        """All that was acknowledged is there whole, or sent."""
+        names = self.spool.names()
+        odd = [n for n in names if n.endswith(('.new', '.busy', '.tmp'))]
+        equal(odd, [], 'left over')
+        kept = {token_of(m.body()): m for m in self.spool.messages() + self.spool.messages('bad')}
+        for token, m in kept.items():
+            if not is_whole(m.body()):
+                fail(f'{token} is damaged')
+        lost = self.acknowledged - set(kept) - set(self.hop.tokens())
+        equal(lost, set(), 'acknowledged and lost')
+        equal(len(names), 2 * len(kept), f'files without their message: {names}')
+        self.hop.check_whole()
+
+
+def step_through(t, one, threads=3):
+    """Calls one(n) for n = 0, 1, ... until a life is not cut short any more."""
+    results, lock, state = [], threading.Lock(), {'next': 0, 'end': None}
+
+    def work():
+        while True:
+            with lock:
+                n = state['next']
+                if state['end'] is not None or len(t.problems) > 3:
+                    return
+                state['next'] = n + 1
+            try:
+                cut = one(n)
+            except (AssertionError, OSError) as e:
+                with lock:
+                    t.problems.append(f'killed in front of call {n}: {e}')
+                continue
+            with lock:
+                results.append(cut)
+                if not cut and state['end'] is None:
+                    state['end'] = n
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work) for _ in range(threads)]:
+            done.result()
+    return state['end']
+
+
+@harness.limit(600)
+def test_kill_at_every_call(t):
+    """Of committing, forwarding, failing, rewriting, and of the orderly end."""
+    def one(n):
+        life = Life(t, n, 'life')
+        relay = start(t, life.spool, life.faults, life.hop)
+        lived = life.receive_and_forward(relay)
+        if lived:
+            relay.signal(signal.SIGTERM)
+        lived = relay.wait() == -signal.SIGTERM
+        life.faults.disarm()
+        again = start(t, life.spool, life.faults, life.hop)
+        try:
+            life.check()
+            flush_all(Admin(again))
+            equal([m.id for m in life.spool.messages()], [], 'ready, and not forwarded')
+            life.check()
+        except AssertionError as e:
+            fail(f'{life.faults.call(n)}: {e}')
+        again.terminate()
+        return not lived
+
+    steps = step_through(t, one)
+    assert t.problems or (steps and steps > 40), f'only {steps} calls'
+
+
+@harness.limit(300)
+def test_kill_at_every_call_of_a_recovery(t):
+    """A process that ends while it takes up what another has left: the next one finishes it."""
+    def one(n):
+        life = Life(t, 10_000, f'recovery{n}')
+        relay = start(t, life.spool, life.faults, life.hop)
+        with relay.greeted() as wire:
+            equal(set(submit_all(wire, 'r', life.acknowledged)), {250})
+            half = relay.greeted()
+            for line in ('MAIL FROM:<a@b>', 'RCPT TO:<a@b>', 'DATA'):
+                half.ask(line)
+            half.send(b'x' * 100_000 + b'\r\n')
+            until(lambda: len(life.spool.names()) == 7, 'half a message')
+        relay.kill()
+        half.close()
+        life.faults.arm(kill, n)
+        second = start(t, life.spool, life.faults, life.hop, wait=False)
+        until(lambda: not second.running() or 'smtp server on' in second.output, 'second start')
+        cut = not second.running()
+        life.faults.disarm()
+        if not cut:
+            second.terminate()
+        third = start(t, life.spool, life.faults, life.hop)
+        try:
+            life.check()
+            equal(set(present(life.spool)), life.acknowledged)
+        except AssertionError as e:
+            fail(f'{life.faults.call(n)}: {e}')
+        third.terminate()
+        return cut
+
+    steps = step_through(t, one)
+    assert t.problems or (steps and steps > 10), f'only {steps} calls'
