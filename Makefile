@@ -24,7 +24,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_tests := spool_test os_test net_test
 sources = $(wildcard $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp'))
 
-.PHONY: help build run reference translations deb test-package install test bench soak format check-format tidy fuzz clean
+.PHONY: help build run reference translations deb test-package install test bench soak format check-format tidy fuzz fuzz-end-to-end clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo 'make format   lay out the sources as .clang-format says'
 	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
+	@echo 'make fuzz-end-to-end  a running relay, over its sockets, for FUZZ_SECONDS'
 	@echo 'make clean    remove build/'
 	@echo 'Packages are installed as needed by scripts/install-deps.'
 
@@ -108,6 +109,11 @@ fuzz:
 	@scripts/install-deps --build --test
 	@$(call build,fuzz)
 	@tests/fuzz/run --bin-dir build/fuzz/bin --seconds $(FUZZ_SECONDS)
+
+fuzz-end-to-end:
+	@scripts/install-deps --build --test
+	@$(call build,asan)
+	@tests/fuzz/end_to_end.py --bin-dir build/asan/bin --seconds $(FUZZ_SECONDS)
 
 clean:
 	@rm -rf build
