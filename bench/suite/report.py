@@ -9,6 +9,7 @@ begin_mark, end_mark = '<!-- figures: begin -->', '<!-- figures: end -->'
 sections = {
     'speed': 'Speed',
     'costs': 'Costs of each message',
+    'profile': 'Profile: parts of the processor time (perf)',
     'memory': 'Memory and handshakes',
     'parts': 'Other parts',
     'instructions': 'Instructions of the engines (callgrind)',

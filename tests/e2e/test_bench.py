@@ -50,7 +50,7 @@ def test_sessions(t):
 
 @limit(300)
 def test_the_rest(t):
-    titles = smoke(t, 'w8', 'costs', 'filters', 'pop', 'instances')
+    titles = smoke(t, 'w8', 'costs', 'profile', 'filters', 'pop', 'instances')
     harness.match('\n'.join(titles), '100,000|in the spool')
     harness.match('\n'.join(titles), 'POP')
 

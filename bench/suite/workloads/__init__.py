@@ -1,5 +1,5 @@
 """What is measured: name for --only -> function(run). In this order."""
-from . import accepting, costs, engines, filters, forwarding, full_spool, instances, mailbox, sessions
+from . import accepting, costs, engines, filters, forwarding, full_spool, instances, mailbox, profile, sessions
 
 all_workloads = {
     'w1': accepting.new_connections,
@@ -14,6 +14,7 @@ all_workloads = {
     'noop': sessions.noop_beside_handshakes,
     'w8': full_spool.full_spool,
     'costs': costs.costs,
+    'profile': profile.profile,
     'filters': filters.filters,
     'pop': mailbox.mailbox,
     'instances': instances.instances,
