@@ -17,7 +17,7 @@ namespace net {
 using generic_socket = boost::asio::generic::stream_protocol::socket;
 
 struct stream::impl : std::enable_shared_from_this<stream::impl> {
-    explicit impl(generic_socket s);
+    impl(generic_socket s, endpoint from);
 
     void arm();
     base::error why(const boost::system::error_code& code, const char* what);
@@ -34,6 +34,7 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
     activity::part counted; // until it is closed
     time_point deadline = time_point::max();
     time_point armed_for = time_point::max(); // when the timer will fire; max if it is not running
+    int waits = 0;                            // that are going on
     bool timed_out = false;
     bool interrupted = false;
     // TLS. Shared with a handshake step on another thread; the step that runs is the engine's only user.
@@ -42,8 +43,25 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
     std::string ciphertext{}; // to be sent before anything else
 };
 
-// Sets the socket non-blocking and, for TCP, without Nagle's delay; takes its addresses.
-stream make_stream(generic_socket socket, activity::part counted = {});
+// One wait for the socket, within the deadline.
+class timed_wait {
+public:
+    explicit timed_wait(stream::impl& on) : on_(on) {
+        on_.arm();
+        ++on_.waits;
+    }
+    ~timed_wait() { --on_.waits; }
+    timed_wait(const timed_wait&) = delete;
+    timed_wait& operator=(const timed_wait&) = delete;
+
+private:
+    stream::impl& on_;
+};
+
+// Of a connection that was made: it is set non-blocking and, for TCP, without Nagle's delay.
+stream make_stream(generic_socket socket, activity::part counted);
+// Of one that was accepted: what the listener has set holds for it, but that it is set non-blocking.
+stream make_stream(generic_socket socket, const generic_socket::endpoint_type& from);
 
 endpoint to_endpoint(const boost::asio::generic::stream_protocol::endpoint& e);
 

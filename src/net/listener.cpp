@@ -125,6 +125,9 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
         if (code)
             return bind_error(code);
     }
+    // What is accepted inherits it: no Nagle's delay.
+    boost::system::error_code not_tcp;
+    socket.set_option(asio::ip::tcp::no_delay(true), not_tcp);
     socket.listen(longest_backlog, code);
     if (code)
         return bind_error(code);
@@ -159,8 +162,9 @@ awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& worker
     bool complained = false;
     while (!from->stopped) {
         worker& on = workers.next();
+        stream_protocol::endpoint peer;
         auto [code, socket] =
-            co_await from->socket.async_accept(on.context(), asio::as_tuple(asio::use_awaitable));
+            co_await from->socket.async_accept(on.context(), peer, asio::as_tuple(asio::use_awaitable));
         if (from->stopped)
             break;
         if (code) {
@@ -175,7 +179,7 @@ awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& worker
         complained = false;
         // The socket is made on its own thread: nothing of it is touched here any more.
         auto moved = std::make_shared<generic_socket>(std::move(socket));
-        on.post([moved, &on, handler] { handler(on, make_stream(std::move(*moved))); });
+        on.post([moved, peer, &on, handler] { handler(on, make_stream(std::move(*moved), peer)); });
     }
 }
 

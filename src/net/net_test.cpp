@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +65,38 @@ net::awaitable<void> expect_echo(net::worker& on, net::target to, const std::str
     EXPECT_TRUE(back == text);
 }
 
+// Both ends are sockets of this process.
+int ends_without_delay(std::uint16_t port) {
+    int found = 0;
+    for (int fd = 0; fd < 1024; ++fd) {
+        sockaddr_in here{}, there{};
+        socklen_t size = sizeof here;
+        if (::getpeername(fd, reinterpret_cast<sockaddr*>(&there), &size) != 0 || there.sin_family != AF_INET)
+            continue;
+        size = sizeof here;
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size);
+        int set = 0;
+        size = sizeof set;
+        ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &set, &size);
+        if ((ntohs(here.sin_port) == port || ntohs(there.sin_port) == port) && set != 0)
+            ++found;
+    }
+    return found;
+}
+
+net::awaitable<void> expect_no_delay(net::worker& on, net::target to, std::uint16_t port) {
+    net::connector connector(on, std::nullopt);
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_value());
+    if (!stream)
+        co_return;
+    stream->deadline(steady_clock::now() + seconds(20));
+    co_await write_all(*stream, "x");
+    std::string back = co_await read_all_of(*stream, 1);
+    EXPECT_EQ(back, "x");
+    EXPECT_EQ(ends_without_delay(port), 2);
+}
+
 } // namespace
 
 TEST_F(network, what_is_sent_comes_back_over_tcp) {
@@ -74,6 +107,16 @@ TEST_F(network, what_is_sent_comes_back_over_tcp) {
         [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); }, log);
     std::string text(3'000'000, 'x'); // more than the socket buffers hold
     run(expect_echo(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}, text, log));
+}
+
+TEST_F(network, neither_end_of_a_connection_holds_small_writes_back) {
+    auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
+    ASSERT_TRUE(listener.has_value());
+    listener->accept(
+        workers,
+        [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); }, log);
+    std::uint16_t port = listener->local().port;
+    run(expect_no_delay(workers[0], {"", "127.0.0.1", std::to_string(port)}, port));
 }
 
 TEST_F(network, what_is_sent_comes_back_over_a_unix_socket_whose_file_goes_with_the_listener) {
@@ -155,6 +198,11 @@ net::awaitable<void> expect_timeout(net::worker& on, net::target to) {
     EXPECT_TRUE(ready.has_error() && net::stream::is_timeout(ready.error()));
     EXPECT_GE(steady_clock::now() - begin, milliseconds(50));
     stream->deadline(steady_clock::now() + seconds(60)); // afterwards it can be used again
+    net::stream* waiting = &*stream;                     // and the deadline be set nearer meanwhile
+    on.post([waiting] { waiting->deadline(steady_clock::now() + milliseconds(50)); });
+    ready = co_await stream->readable();
+    EXPECT_TRUE(ready.has_error() && net::stream::is_timeout(ready.error()));
+    stream->deadline(steady_clock::now() + seconds(60));
     auto written = co_await stream->write("x");
     EXPECT_TRUE(written.has_value());
 }

@@ -1,6 +1,7 @@
 // Reading and writing are tried at once and wait only when the kernel says so; a write of a reply therefore
-// costs one system call and no suspension. The deadline is a time kept beside one timer that is set anew only
-// when it fires too early, so moving the deadline at every read costs nothing.
+// costs one system call and no suspension. The deadline is a time kept beside one timer that runs only once
+// something has been waited for, and is set anew only when it fires too early: moving the deadline at every
+// read costs nothing.
 //
 // With TLS the engine stands between socket and caller. A record is decrypted on the network thread, where it
 // was received; the steps of the handshake are done elsewhere. Octets that the engine wants to send on its
@@ -76,14 +77,11 @@ endpoint to_endpoint(const asio::generic::stream_protocol::endpoint& e) {
     return out;
 }
 
-stream::impl::impl(generic_socket s) : socket(std::move(s)), timer(socket.get_executor()) {
+stream::impl::impl(generic_socket s, endpoint from)
+    : socket(std::move(s)), timer(socket.get_executor()), peer(std::move(from)) {
     boost::system::error_code ignored;
-    socket.native_non_blocking(true, ignored);
     socket.non_blocking(true, ignored);
-    peer = to_endpoint(socket.remote_endpoint(ignored));
     local = to_endpoint(socket.local_endpoint(ignored));
-    if (!local.unix_domain)
-        socket.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
 void stream::impl::arm() {
@@ -117,11 +115,19 @@ base::error stream::impl::why(const boost::system::error_code& code, const char*
 }
 
 stream make_stream(generic_socket socket, activity::part counted) {
-    auto made = std::make_shared<stream::impl>(std::move(socket));
+    boost::system::error_code ignored;
+    endpoint to = to_endpoint(socket.remote_endpoint(ignored));
+    if (!to.unix_domain)
+        socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    auto made = std::make_shared<stream::impl>(std::move(socket), std::move(to));
     if (counted)
         counted.opened(made->local, made->peer);
     made->counted = std::move(counted);
     return stream(std::move(made));
+}
+
+stream make_stream(generic_socket socket, const generic_socket::endpoint_type& from) {
+    return stream(std::make_shared<stream::impl>(std::move(socket), to_endpoint(from)));
 }
 
 stream::stream(std::shared_ptr<impl> i) : impl_(std::move(i)) {}
@@ -215,6 +221,7 @@ awaitable<base::result<void>> stream::readable() {
         co_return impl_->why({}, "read");
     if (impl_->engine && impl_->engine->may_read())
         co_return base::result<void>();
+    timed_wait begun(*impl_);
     auto [code] = co_await impl_->socket.async_wait(generic_socket::wait_read, token);
     if (code || impl_->interrupted)
         co_return impl_->why(code, "read");
@@ -261,6 +268,7 @@ awaitable<base::result<void>> stream::send(std::string_view bytes) {
             break;
         if (impl_->timed_out)
             co_return impl_->why({}, "write");
+        timed_wait begun(*impl_);
         auto [failed] = co_await impl_->socket.async_wait(generic_socket::wait_write, token);
         if (failed && !impl_->interrupted) // an interrupted session still gets its last reply out
             co_return impl_->why(failed, "write");
@@ -312,7 +320,8 @@ base::result<void> stream::receive_ciphertext() {
 void stream::deadline(time_point when) {
     impl_->deadline = when;
     impl_->timed_out = false;
-    impl_->arm();
+    if (impl_->waits > 0)
+        impl_->arm();
 }
 
 void stream::interrupt() {
