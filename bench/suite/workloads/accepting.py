@@ -11,10 +11,8 @@ def servers(run):
     return {name: server for name, server in found.items() if server}
 
 
-def accept(run, title, unit, send, goals):
-    """send(server, part) gives the rate of so large a part of the full number; a small part first for nothing."""
-    there = run.accepting
-
+def accept(run, there, title, unit, send, goals):
+    """send(port, part) gives the rate of so large a part of the full number; a small part first for nothing."""
     def measure(server, part=1.0):
         rate = send(server.port, part)
         server.settle()
@@ -25,10 +23,10 @@ def accept(run, title, unit, send, goals):
 
 
 def small_messages(run, name, reuse, rows):
-    run.accepting = servers(run)
+    there = servers(run)
     for sessions, full, goals in rows:
         count = run.count(full, least=sessions)
-        accept(run, f'{name}, {sessions} session{"s" if sessions > 1 else ""}', 'msg/s',
+        accept(run, there, f'{name}, {sessions} session{"s" if sessions > 1 else ""}', 'msg/s',
                lambda port, part, sessions=sessions, count=count: smtp_source(port, max(sessions, int(count * part)), sessions, reuse),
                goals)
 
@@ -50,9 +48,9 @@ def reused_connections(run):
 
 
 def large_messages(run):
-    run.accepting = servers(run)
+    there = servers(run)
     count = run.count(1000)
-    accept(run, 'W3 100 KB, 10 sessions', 'msg/s',
+    accept(run, there, 'W3 100 KB, 10 sessions', 'msg/s',
            lambda port, part: smtp_source(port, max(10, int(count * part)), 10, True, 100_000), [at_least(2.5, 'postfix')])
     mebibytes = 10 if not run.smoke else 1
     blocks = run.count(40, least=2)
@@ -61,6 +59,5 @@ def large_messages(run):
         messages = max(2, int(blocks * part))
         return messages * mebibytes / bench_source(run.programs, port, messages, 2, mebibytes << 20)['seconds']
 
-    sink = run.counting_sink()
-    run.accepting['bench_sink (the limit of the generator)'] = sink
-    accept(run, f'W3b {mebibytes} MiB in 64 KiB blocks, 2 sessions', 'MiB/s', send_blocks, [at_least(1.5, 'postfix')])
+    there['bench_sink (the limit of the generator)'] = run.counting_sink()
+    accept(run, there, f'W3b {mebibytes} MiB in 64 KiB blocks, 2 sessions', 'MiB/s', send_blocks, [at_least(1.5, 'postfix')])

@@ -32,8 +32,9 @@ def costs(run):
         found = {name: measure(run, server, work) for name, server in servers.items() if server}
         for what, unit in units.items():
             figures = {name: [values[what]] for name, values in found.items() if what in values}
+            note = found['emailrelay']['calls by name'] if what == 'system calls' else ''
             if figures:
-                run.report.add('costs', f'{title}: {what}', unit, figures)
+                run.report.add('costs', f'{title}: {what}', unit, figures, note=note)
 
 
 def measure(run, server, work):
@@ -46,5 +47,7 @@ def measure(run, server, work):
     with SystemCalls(server.pids, run.volume.work / 'strace') as calls:
         work(server, less)
     found['system calls'] = calls.count / less
+    most = sorted(calls.by_name.items(), key=lambda item: -item[1])[:8]
+    found['calls by name'] = 'of ours ' + ', '.join(f'{name} {count / less:.1f}' for name, count in most)
     server.settle()
     return found

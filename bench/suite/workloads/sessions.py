@@ -44,7 +44,7 @@ def per_session(run, server, count, tls):
 
 def handshakes(run):
     """Four clients each. Ours is the whole session from greeting to QUIT; s_time connects and shakes hands only."""
-    clients, seconds = 4, run.seconds(3)
+    clients, seconds = 4, run.seconds(2)
     for kind, rsa in (('ECDSA P-256', False), ('RSA-2048', True)):
         file = certificate(run, rsa)
         relay, yardstick = run.emailrelay(*unlimited, *with_tls(file)), run.openssl_server(file)
