@@ -5,6 +5,7 @@
 // Writers wait for their commit before they begin the next one, as sessions do. Messages are removed now and
 // then outside of the measured time. "removed at once" has a forwarder's part done to each message in
 // addition.
+#include "os/directory_watch.hpp"
 #include "os/filesystem.hpp"
 #include "os/identity.hpp"
 #include "os/worker_pool.hpp"
@@ -103,6 +104,9 @@ public:
     }
     base::result<void> list(const os::file& d, const std::function<void(std::string_view)>& each) override {
         return real_->list(d, each);
+    }
+    base::result<std::unique_ptr<os::directory_watch>> watch(const os::file& d) override {
+        return real_->watch(d);
     }
     base::result<std::uint64_t> free_space(const os::file& d) override { return real_->free_space(d); }
     base::result<bool> try_lock(const os::file& f, bool e) override { return real_->try_lock(f, e); }
@@ -223,6 +227,7 @@ int main(int argc, char** argv) {
             s.directory = path;
             s.sync = k.sync;
             s.journal_size = k.journal;
+            s.watch = false; // nobody forwards
             auto opened = spool::store::open(s, files, pool, base::logger(log));
             if (opened.has_error()) {
                 fmt::print("{}\n", opened.error().message());

@@ -19,6 +19,7 @@
 
 namespace os {
 
+class directory_watch;
 class filesystem;
 
 // An open file or directory. Closed with its owner; the file system outlives it.
@@ -116,6 +117,8 @@ public:
     // Every name but "." and "..", in the order of the directory.
     virtual base::result<void> list(const file& directory,
                                     const std::function<void(std::string_view name)>& each) = 0;
+    // From now on, until it is destroyed (os/directory_watch.hpp).
+    virtual base::result<std::unique_ptr<directory_watch>> watch(const file& directory) = 0;
     virtual base::result<std::uint64_t> free_space(const file& directory) = 0; // octets that we may use
 
     // Locks belong to the open file, not to the process: they end with its last descriptor, also when the

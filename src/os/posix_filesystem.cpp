@@ -1,5 +1,7 @@
 #include "os/filesystem.hpp"
 
+#include "os/directory_watch.hpp"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -249,6 +251,10 @@ public:
         if (errno != 0)
             return base::last_error("read directory");
         return {};
+    }
+
+    base::result<std::unique_ptr<directory_watch>> watch(const file& directory) override {
+        return watch_directory(directory.descriptor());
     }
 
     base::result<std::uint64_t> free_space(const file& directory) override {

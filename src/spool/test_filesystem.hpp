@@ -5,8 +5,10 @@
 // directory done or not, in order (a journalled file system) or in any choice.
 #pragma once
 
+#include "os/directory_watch.hpp"
 #include "os/filesystem.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
@@ -68,6 +70,8 @@ public:
         std::lock_guard lock(mutex_);
         fail_in_.reset();
     }
+    // What a watch is told of is lost, as when there is more than the kernel keeps.
+    void lose_changes(bool on) { losing_changes_ = on; }
     bool has_failed() const {
         std::lock_guard lock(mutex_);
         return failed_;
@@ -229,6 +233,15 @@ public:
             return *e;
         return real_->list(d, each);
     }
+    base::result<std::unique_ptr<os::directory_watch>> watch(const os::file& d) override {
+        if (auto e = fails("watch"))
+            return *e;
+        auto made = real_->watch(d);
+        if (made.has_error())
+            return made;
+        return std::unique_ptr<os::directory_watch>(
+            std::make_unique<forgetful_watch>(std::move(*made), losing_changes_));
+    }
     base::result<std::uint64_t> free_space(const os::file& d) override {
         if (auto e = fails("statvfs"))
             return *e;
@@ -258,6 +271,28 @@ public:
 private:
     static constexpr std::uint64_t directory_node = 1;
     static constexpr std::uint64_t all_nodes = 0;
+
+    class forgetful_watch final : public os::directory_watch {
+    public:
+        forgetful_watch(std::unique_ptr<os::directory_watch> real, const std::atomic<bool>& losing)
+            : real_(std::move(real)), losing_(losing) {}
+        state read(const std::function<void(change, std::string_view)>& each) override {
+            bool lost = false;
+            auto outcome = real_->read([&](change what, std::string_view name) {
+                if (losing_)
+                    lost = true;
+                else
+                    each(what, name);
+            });
+            return lost && outcome == state::following ? state::overrun : outcome;
+        }
+        void wait() override { real_->wait(); }
+        void end() override { real_->end(); }
+
+    private:
+        std::unique_ptr<os::directory_watch> real_;
+        const std::atomic<bool>& losing_;
+    };
 
     struct event {
         enum kind_of { create, write, rename, remove, flush_begin, flush_end } kind;
@@ -360,6 +395,7 @@ private:
     bool failed_ = false;
     std::string failed_operation_;
     std::map<std::string, std::size_t> counts_;
+    std::atomic<bool> losing_changes_{false};
     std::optional<std::uint64_t> free_space_;
 
     std::vector<event> events_;
