@@ -3,11 +3,9 @@
 #include "base/text.hpp"
 #include "filter/message_files.hpp"
 #include "filter/parameters.hpp"
-#include "spool/names.hpp"
 
 #include <boost/system/errc.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -32,12 +30,6 @@ bool keeps_originals(const parameters& given) {
     return given.has({"nodelete", "n", "no_delete"});
 }
 
-// Files of messages, of which there may be very many, are no directories.
-bool may_be_mailbox(std::string_view name) {
-    return !name.starts_with('.') && name != "postmaster" && !name.ends_with(spool::content_suffix) &&
-           name.find(spool::envelope_suffix) == name.npos;
-}
-
 } // namespace
 
 copy::copy(std::string_view given, const services& with)
@@ -46,18 +38,14 @@ copy::copy(std::string_view given, const services& with)
     how_.envelope_only = parameters(given).has({"pop", "p"});
 }
 
-base::result<std::vector<std::string>> copy::mailboxes(spool::folder& directory) const {
-    std::vector<std::string> names;
-    auto listed = directory.files().list(directory.directory(), [&](std::string_view name) {
-        if (may_be_mailbox(name))
-            names.emplace_back(name);
+base::result<std::vector<std::string>> copy::mailboxes(const spool::folder& directory) const {
+    auto names = store_.other_names();
+    if (names.has_error())
+        return names;
+    std::erase_if(*names, [&](const std::string& name) {
+        return name == "postmaster" ||
+               directory.files().open_directory(directory.directory(), name).has_error();
     });
-    if (listed.has_error())
-        return listed.error();
-    std::erase_if(names, [&](const std::string& name) {
-        return directory.files().open_directory(directory.directory(), name).has_error();
-    });
-    std::sort(names.begin(), names.end());
     return names;
 }
 

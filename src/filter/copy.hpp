@@ -19,7 +19,7 @@ protected:
     base::result<result> work_on(const job& now) override;
 
 private:
-    base::result<std::vector<std::string>> mailboxes(spool::folder& directory) const;
+    base::result<std::vector<std::string>> mailboxes(const spool::folder& directory) const;
 
     delivery_options how_;
     bool keep_originals_;

@@ -82,6 +82,15 @@ std::size_t threads_for_lookups(const config::instance& config) {
     return needed ? some : 0;
 }
 
+// What is in the spool directory is asked for with each connection or message, not once in a while.
+bool looks_often_into_spool(const config::instance& config) {
+    auto copies = [](const config::filter_specification& filter) {
+        return filter.what == config::filter_specification::kind::copy;
+    };
+    return !config.forward_to.empty() || (config.pop && config.pop->by_name) ||
+           std::any_of(config.filters.begin(), config.filters.end(), copies);
+}
+
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
@@ -163,6 +172,7 @@ base::result<void> relay_instance::open_spool() {
     spool::settings settings;
     settings.directory = config_.spool_dir;
     settings.sync = config_.sync;
+    settings.watch = looks_often_into_spool(config_);
     auto opened = spool::store::open(std::move(settings), files_, disk_, log_);
     if (opened.has_error())
         return opened.error();

@@ -1,5 +1,5 @@
-// Reads downwards: serve() waits for a reason and calls run(); run() lists the spool and calls forward_all();
-// that takes one message after the other and deliver()s it, by way of a message_sender.
+// Reads downwards: serve() waits for a reason and calls run(); run() looks at what is ready and calls
+// forward_all(); that takes one message after the other and deliver()s it, by way of a message_sender.
 #include "relay/forwarder.hpp"
 
 #include "base/text.hpp"
@@ -28,6 +28,21 @@ std::string_view text_of(run_reason why) {
         return "rescan";
     }
     return "rescan";
+}
+
+// An administrator who asks wants to be sure; and now and then so do we.
+spool::look how_to_look(run_reason why) {
+    switch (why) {
+    case run_reason::admin:
+        return spool::look::at_the_directory;
+    case run_reason::poll:
+        return spool::look::now_and_then;
+    case run_reason::startup:
+    case run_reason::client_disconnect:
+    case run_reason::rescan:
+        break;
+    }
+    return spool::look::at_changes;
 }
 
 } // namespace
@@ -158,23 +173,23 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
         else
             log_.verbose("forwarding: {}", text);
     };
-    auto list = [this] {
-        return store_.ready();
+    auto look = [this, why] {
+        return store_.ready(how_to_look(why));
     };
-    auto ids = co_await work_.run(list);
-    if (ids.has_error()) {
-        log_.warning("forwarding: {}", ids.error().message());
-        co_return run_outcome{false, ids.error().message()};
+    auto ready = co_await work_.run(look);
+    if (ready.has_error()) {
+        log_.warning("forwarding: {}", ready.error().message());
+        co_return run_outcome{false, ready.error().message()};
     }
     say(fmt::format("[{}]", text_of(why)));
-    if (ids->empty()) {
+    if (ready->count() == 0) {
         say("no messages to send");
         co_return run_outcome{true, {}};
     }
     run_ends_ = false;
     watch_.count(counter::forwarding_runs);
     watch_.event({"client", "forward", "start", text_of(why)});
-    auto all = co_await forward_all(std::move(*ids));
+    auto all = co_await forward_all(std::move(*ready));
     if (all.has_error()) {
         log_.warning("smtp client error: {}", all.error().message());
         co_return run_outcome{false, all.error().message()};
@@ -195,8 +210,8 @@ struct forwarder::run_state {
 
 // More connections than one are made only when the first has carried a message: a next hop out of reach is
 // not tried many times at once.
-net::awaitable<base::result<void>> forwarder::forward_all(std::vector<std::string> ids) {
-    run_state run(messages_in_turn(std::move(ids), store_, work_, worker_), worker_);
+net::awaitable<base::result<void>> forwarder::forward_all(spool::ready_messages messages) {
+    run_state run(messages_in_turn(std::move(messages), store_, work_, worker_), worker_);
     co_await work_through(run, first_sender());
     while (run.helpers > 0)
         co_await run.helper_ended.wait();
@@ -215,7 +230,10 @@ net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by)
     };
     auto coming = run.messages.take_next();
     while (coming && !over()) {
-        auto message = co_await coming.wait();
+        auto next = co_await coming.wait();
+        if (!next)
+            break;
+        base::result<outgoing_message> message = std::move(*next);
         if (message.has_value() && over()) {
             co_await put_back(store_, work_, std::move(*message), log_);
             break;
@@ -238,9 +256,9 @@ net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by)
             coming = run.messages.take_next();
     }
     if (coming) {
-        auto message = co_await coming.wait();
-        if (message.has_value())
-            co_await put_back(store_, work_, std::move(*message), log_);
+        auto next = co_await coming.wait();
+        if (next && next->has_value())
+            co_await put_back(store_, work_, std::move(**next), log_);
     }
     co_await by.quit();
 }

@@ -69,7 +69,7 @@ private:
     net::awaitable<void> look_up_name();
     // A run in progress: the messages, and those who send them.
     struct run_state;
-    net::awaitable<base::result<void>> forward_all(std::vector<std::string> ids);
+    net::awaitable<base::result<void>> forward_all(spool::ready_messages messages);
     net::awaitable<void> work_through(run_state& run, message_sender& by);
     void call_helpers(run_state& run);
     net::awaitable<void> help(run_state& run, message_sender& by);

@@ -7,33 +7,28 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
-#include <vector>
+#include <optional>
 
 namespace relay {
 
 class messages_in_turn {
 public:
-    // An error: the message cannot be had; the store has said why.
-    using coming_message = net::pending<base::result<outgoing_message>>;
+    // Nothing: there are no more. An error: the message cannot be had; the store has said why.
+    using coming_message = net::pending<std::optional<base::result<outgoing_message>>>;
 
     // `store` and `work` outlive it.
-    messages_in_turn(std::vector<std::string> ids, spool::store& store, blocking& work, net::worker& on);
+    messages_in_turn(spool::ready_messages all, spool::store& store, blocking& work, net::worker& on);
 
-    std::size_t left() const noexcept { return run_->ids.size() - next_; }
-    coming_message take_next(); // nothing when none is left
+    std::size_t left() const noexcept { return left_; } // at most: others may take some, too
+    coming_message take_next();                         // nothing goes on when none is left
 
 private:
-    struct run { // jobs on their way share it
-        std::vector<std::string> ids;
-        spool::store& store;
-        base::result<outgoing_message> take(std::size_t index) const; // [blocks]
-    };
+    class run; // jobs on their way share it
 
-    std::shared_ptr<const run> run_;
+    std::shared_ptr<run> run_;
     blocking& work_;
     net::worker& worker_;
-    std::size_t next_ = 0;
+    std::size_t left_;
 };
 
 } // namespace relay

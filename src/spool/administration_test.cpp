@@ -151,7 +151,7 @@ TEST(administration, of_every_operation_that_fails) {
                 }
                 EXPECT_EQ(states_of(dir, other), std::set{message_state::ready});
                 EXPECT_EQ(dir.read(other + ".content"), "other");
-                auto ready = again->ready();
+                auto ready = ready_ids(*again);
                 EXPECT_EQ(ready->size(), left.contains(message_state::ready) ? 2U : 1U);
                 if (!failed || HasFailure())
                     break;

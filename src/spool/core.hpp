@@ -2,6 +2,7 @@
 #pragma once
 
 #include "os/gate.hpp"
+#include "spool/directory_index.hpp"
 #include "spool/folder.hpp"
 #include "spool/id_source.hpp"
 #include "spool/journal.hpp"
@@ -50,6 +51,7 @@ struct core {
     base::logger log;
     id_source ids;
     journal records;
+    directory_index index;
     os::worker_pool flushers; // for work that waits for the disk, so that it does not hold up the pool
     os::gate commits;         // close() waits for them
     claim_numbers claims;

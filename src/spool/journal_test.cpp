@@ -40,7 +40,7 @@ std::set<std::string> ids_after_cut(const test_filesystem& files, keep what) {
     for (const auto& [name, text] : files.power_cut(files.events(), what, 7))
         after.write(name, text);
     opened_store s(after.path());
-    auto ids = *s->ready();
+    auto ids = *ready_ids(*s);
     return {ids.begin(), ids.end()};
 }
 
@@ -74,7 +74,7 @@ TEST(journal, shares_flushes) {
     all.wait();
     EXPECT_EQ(files.count("fdatasync"), before + 2);
     EXPECT_EQ(files.count("fsync"), 2u); // the segment, and the directory for its name
-    EXPECT_EQ(s->ready()->size(), 1u + 1 + others);
+    EXPECT_EQ(ready_ids(*s)->size(), 1u + 1 + others);
 }
 
 TEST(journal, a_message_shows_only_when_it_is_safe) {
@@ -91,10 +91,10 @@ TEST(journal, a_message_shows_only_when_it_is_safe) {
     s->commit(std::move(message), envelope_to("x@y"), [&](base::result<void>) { done.set_value(); });
     files.wait_for("fdatasync", before + 1);
     files.wait_for("create", creations + 2); // its files are made meanwhile
-    EXPECT_EQ(s->ready()->size(), 1u);
+    EXPECT_EQ(ready_ids(*s)->size(), 1u);
     files.let_go();
     done.get_future().wait();
-    EXPECT_EQ(s->ready()->size(), 2u);
+    EXPECT_EQ(ready_ids(*s)->size(), 2u);
 }
 
 TEST(journal, is_used_again_and_stays_small) {
@@ -182,7 +182,7 @@ TEST(journal, settled_messages_are_the_users_own) {
     std::filesystem::remove(after / (id + ".envelope")); // long after, by hand
     std::filesystem::remove(after / (id + ".content"));
     opened_store again(after.path());
-    EXPECT_EQ(again->ready()->size(), 1u);
+    EXPECT_EQ(ready_ids(*again)->size(), 1u);
 }
 
 // A flush that failed is not asked again: the file is written anew.
@@ -218,7 +218,7 @@ TEST(journal, is_kept_when_the_last_flush_fails) {
     EXPECT_FALSE(dir.hidden_names().empty());
     EXPECT_EQ(ids_after_cut(files, keep::flushed_only), names{id});
     opened_store again(dir.path(), {}, &files);
-    EXPECT_EQ(*again->ready(), std::vector<std::string>{id});
+    EXPECT_EQ(*ready_ids(*again), std::vector<std::string>{id});
 }
 
 TEST(journal, of_two_processes_in_one_directory) {
@@ -238,7 +238,7 @@ TEST(journal, of_two_processes_in_one_directory) {
     auto send = [&](store& s) {
         for (bool last = false; !last;) {
             last = all_stored;
-            auto ids = s.ready();
+            auto ids = ready_ids(s);
             s.announce(*ids);
             for (const std::string& id : *ids)
                 if (auto taken = s.claim(id); taken.has_value()) {
@@ -274,13 +274,13 @@ TEST(journal, many_threads_use_one_store) {
                 if (i % 3 == 0)
                     forward(*s, id);
                 if (i % 10 == 0) {
-                    EXPECT_TRUE(s->ready().has_value());
+                    EXPECT_TRUE(ready_ids(*s).has_value());
                 }
             }
         });
     for (auto& t : threads)
         t.join();
-    EXPECT_EQ(s->ready()->size(), 6u * 26);
+    EXPECT_EQ(ready_ids(*s)->size(), 6u * 26);
 }
 
 TEST(journal, is_not_taken_from_the_living) {
@@ -291,7 +291,7 @@ TEST(journal, is_not_taken_from_the_living) {
     names before = dir.hidden_names();
     ASSERT_FALSE(before.empty());
     opened_store second(dir.path());
-    EXPECT_EQ(second->ready()->size(), 0u);
+    EXPECT_EQ(ready_ids(*second)->size(), 0u);
     EXPECT_EQ(dir.hidden_names(), before);
     EXPECT_TRUE(dir.has(id + ".envelope.busy"));
 }

@@ -107,7 +107,7 @@ std::map<std::string, stored> stored_messages(const std::vector<std::string>& li
 
 // Only whole messages are there, in one of the two states of rest, and all that were promised.
 void check(const temporary_directory& dir, opened_store& s, const std::vector<std::string>& lines) {
-    auto ready = *s->ready();
+    auto ready = *ready_ids(*s);
     auto bad = *s->failed();
     names expected;
     for (const std::string& id : ready)
@@ -260,7 +260,7 @@ TEST(kill, without_flushes) {
     });
     EXPECT_EQ(dir.names().size(), 2u);
     opened_store s(dir.path(), config);
-    EXPECT_EQ(s->ready()->size(), 1u);
+    EXPECT_EQ(ready_ids(*s)->size(), 1u);
     EXPECT_TRUE(s.log.has("warning: unlocking [emailrelay."));
 }
 
@@ -290,7 +290,7 @@ TEST(kill, long_after_a_claim) {
     ASSERT_EQ(lines.back(), "end");
     opened_store s(dir.path());
     check(dir, s, lines);
-    EXPECT_EQ(s->ready()->size(), 1u);
+    EXPECT_EQ(ready_ids(*s)->size(), 1u);
 }
 
 // What could not be unlocked is unlocked by the next process.
@@ -308,7 +308,7 @@ TEST(kill, a_claim_that_cannot_be_undone_is_remembered) {
         EXPECT_TRUE(dir.has(id + ".envelope.busy"));
     }
     opened_store s(dir.path());
-    EXPECT_EQ(*s->ready(), std::vector<std::string>{id});
+    EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{id});
 }
 
 // A living process takes over what a dead one left, when it next looks.
@@ -326,9 +326,9 @@ TEST(kill, is_noticed_at_a_rescan) {
         },
         [&] {
             living.emplace(dir.path());
-            EXPECT_EQ((*living)->ready()->size(), 0u);
+            EXPECT_EQ(ready_ids(**living)->size(), 0u);
         });
-    EXPECT_EQ((*living)->ready()->size(), 1u);
+    EXPECT_EQ(ready_ids(**living)->size(), 1u);
 }
 
 // What other programs did is left as it is.
@@ -356,7 +356,7 @@ TEST(kill, does_not_concern_files_of_others) {
     dir.write(second + ".envelope", text + "edited\r\n");
     dir.write(second + ".content", "other and longer");
     opened_store s(dir.path());
-    EXPECT_EQ(*s->ready(), std::vector<std::string>{second});
+    EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{second});
     EXPECT_EQ(dir.read(second + ".envelope"), text + "edited\r\n");
     EXPECT_EQ(dir.read(second + ".content"), "other and longer");
     before.insert({second + ".envelope", second + ".content"});

@@ -21,17 +21,12 @@ namespace {
 constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
 
 // Links to directories are among them. Whatever cannot be told from one counts as one.
-base::result<std::vector<std::string>> sub_directories(const folder& dir) {
-    std::vector<std::string> names;
-    auto listed = dir.files().list(dir.directory(), [&](std::string_view name) {
-        if (is_name(name))
-            names.emplace_back(name);
-    });
-    if (listed.has_error())
-        return listed.error();
-    std::erase_if(names, [&](const std::string& name) {
-        if (name.ends_with(content_suffix) || name.find(envelope_suffix) != std::string::npos)
-            return true; // a message's, mostly: no need to ask
+base::result<std::vector<std::string>> sub_directories(core& shared) {
+    const folder& dir = shared.dir;
+    auto names = shared.index.other_names();
+    if (names.has_error())
+        return names;
+    std::erase_if(*names, [&](const std::string& name) {
         auto about = dir.status(name);
         if (about.has_error())
             return about.error().code == errc::no_such_file_or_directory;
@@ -41,7 +36,6 @@ base::result<std::vector<std::string>> sub_directories(const folder& dir) {
         return opened.has_error() && (opened.error().code == errc::no_such_file_or_directory ||
                                       opened.error().code == errc::not_a_directory);
     });
-    std::sort(names.begin(), names.end());
     return names;
 }
 
@@ -126,7 +120,7 @@ base::result<std::size_t> mailbox::content::read(std::span<char> into) {
 
 bool mailbox::remove(const std::vector<std::string>& ids) {
     if (sub_directory_) {
-        auto mailboxes = sub_directories(shared_->dir);
+        auto mailboxes = sub_directories(*shared_);
         bool all = true;
         for (const std::string& id : ids)
             all = remove_from_user(id, mailboxes) && all;
@@ -212,8 +206,9 @@ bool mailbox::is_needed(const std::string& id, const std::vector<std::string>& m
 }
 
 std::vector<std::string> inaccessible_mailboxes(store& of) {
-    const folder& dir = of.impl_->shared->dir;
-    auto names = sub_directories(dir);
+    core& shared = *of.impl_->shared;
+    const folder& dir = shared.dir;
+    auto names = sub_directories(shared);
     if (names.has_error())
         return {};
     std::erase_if(*names, [&](const std::string& name) {

@@ -60,10 +60,14 @@ bool is_name(std::string_view id) {
            id.find('/') == std::string_view::npos && id.find('\0') == std::string_view::npos;
 }
 
+bool is_older(const message_name& a, const message_name& b) {
+    return std::tie(a.time, a.sequence, a.pid) < std::tie(b.time, b.sequence, b.pid);
+}
+
 bool goes_before(const std::string& a, const std::string& b) {
     auto first = parse_name(a), second = parse_name(b);
     if (first && second)
-        return std::tie(first->time, first->sequence, a) < std::tie(second->time, second->sequence, b);
+        return is_older(*first, *second);
     if (first || second)
         return first.has_value();
     return a < b;

@@ -42,7 +42,9 @@ std::string_view id_of(std::string_view name, std::string_view suffix);
 // hidden.
 bool is_name(std::string_view id);
 
-// Oldest first: by the time in the name, then sequence; foreign names last, in byte order.
+bool is_older(const message_name& a, const message_name& b); // by time, then sequence
+
+// Oldest first; foreign names last, in byte order.
 bool goes_before(const std::string& a, const std::string& b);
 
 } // namespace spool

@@ -84,7 +84,7 @@ void write_state(const disk_state& state, const temporary_directory& dir) {
 // The store opened on what the disk has kept must have all that was promised up to then.
 void check(const temporary_directory& dir, const history& messages, std::size_t events, opened_store& s) {
     std::set<std::string> ready, bad;
-    for (const std::string& id : *s->ready())
+    for (const std::string& id : *ready_ids(*s))
         ready.insert(id);
     for (const std::string& id : *s->failed())
         bad.insert(id);
@@ -373,7 +373,7 @@ TEST(power_cut, with_many_writers) {
             temporary_directory after;
             write_state(files.power_cut(events, keep::any, static_cast<unsigned>(events)), after);
             opened_store again(after.path());
-            auto ids = again->ready();
+            auto ids = ready_ids(*again);
             std::set<std::string> ready(ids->begin(), ids->end());
             for (const auto& [id, what] : acknowledged)
                 if (what.second <= events) {

@@ -55,7 +55,7 @@ protected:
     void file(const std::string& suffix, const std::string& text) { dir.write(id + suffix, text); }
     void recover() {
         opened_store s(dir.path());
-        ready = *s->ready();
+        ready = *ready_ids(*s);
         log = s.log.lines();
         s->close();
         EXPECT_EQ(dir.hidden_names(), names{});
@@ -305,7 +305,7 @@ TEST_F(recovery_test, that_fails_keeps_the_journal_and_is_tried_again) {
     EXPECT_EQ(dir.hidden_names(), hidden);
     EXPECT_EQ(dir.names(), names{});
     files.stop_failing();
-    EXPECT_EQ(*s->ready(), std::vector<std::string>{id});
+    EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{id});
     expect_restored();
 }
 

@@ -116,6 +116,17 @@ inline std::string store_message(store& s, const std::string& content,
     return id;
 }
 
+// All that are ready, in their order.
+inline base::result<std::vector<std::string>> ready_ids(store& s, look how = look::at_changes) {
+    auto ready = s.ready(how);
+    if (ready.has_error())
+        return ready.error();
+    std::vector<std::string> ids;
+    for (auto some = ready->next(2); !some.empty(); some = ready->next(2))
+        ids.insert(ids.end(), some.begin(), some.end());
+    return ids;
+}
+
 inline std::string read_content(claimed_message& message) {
     std::string content(message.content_size() + 1, '\0');
     auto n = message.read(content);

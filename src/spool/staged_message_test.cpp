@@ -48,7 +48,7 @@ TEST(staged_messages, are_not_ready) {
         EXPECT_EQ(dir.names(), (names{id + ".content", id + ".envelope.new"}));
         EXPECT_TRUE(dir.read(id + ".content") == content);
         EXPECT_EQ(dir.read(id + ".envelope.new"), mail::format_envelope(envelope_to("x@y")));
-        EXPECT_TRUE(s->ready()->empty());
+        EXPECT_TRUE(ready_ids(*s)->empty());
         { staged_message gone(std::move(*staged)); }
         EXPECT_TRUE(dir.names().empty());
     }
@@ -131,12 +131,12 @@ TEST(staged_messages, any_operation_may_fail) {
             files.stop_failing();
             if (outcome.has_error()) {
                 EXPECT_TRUE(failed);
-                EXPECT_EQ(s->ready()->size(), 1u);
+                EXPECT_EQ(ready_ids(*s)->size(), 1u);
                 if (operation != "remove") {
                     EXPECT_EQ(dir.names(), before) << operation;
                 }
             } else {
-                EXPECT_EQ(s->ready()->size(), 2u);
+                EXPECT_EQ(ready_ids(*s)->size(), 2u);
                 EXPECT_EQ(dir.names().size(), 4u);
             }
             store_message(*s, "after");
@@ -168,7 +168,7 @@ TEST(staged_messages, survive_a_power_cut) {
                         after.write(name, bytes);
                 }
                 opened_store s(after.path(), quiet());
-                EXPECT_EQ(*s->ready(), std::vector<std::string>{id});
+                EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{id});
                 EXPECT_TRUE(after.read(id + ".content") == content) << seed;
                 EXPECT_EQ(after.read(id + ".envelope"), mail::format_envelope(envelope_to("x@y")));
             }
@@ -181,9 +181,9 @@ TEST(staged_messages, linked_ones_are_messages_of_their_own) {
     std::string first = staged->id(), second = s->new_id();
     auto linked = s->stage_linked(second, first + ".content", mail::format_envelope(envelope_to("other@z")));
     ASSERT_TRUE(linked.has_value());
-    EXPECT_TRUE(s->ready()->empty());
+    EXPECT_TRUE(ready_ids(*s)->empty());
     ASSERT_TRUE(s->commit_at_once(std::move(*linked)).has_value());
-    EXPECT_EQ(*s->ready(), std::vector<std::string>{second});
+    EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{second});
     { staged_message gone(std::move(*staged)); }
     EXPECT_EQ(dir.names(), (names{second + ".content", second + ".envelope"}));
     EXPECT_EQ(dir.read(second + ".content"), text);

@@ -64,6 +64,8 @@ core::core(settings s, os::filesystem& files, os::file directory, os::worker_poo
     : config(std::move(s)), dir(files, std::move(directory), config.directory), pool(p), log(std::move(l)),
       ids(os::process_id()),
       records(dir, {config.sync, config.journal_segment, config.journal_size, config.checkpoint}, log),
+      index(
+          dir, config.watch, [this](std::string_view name) { return records.owns(name); }, log),
       flushers("flush", flusher_threads, os::prepare_file_thread) {}
 
 void core::run_on(os::worker_pool& any_pool, std::function<void()> step) {
@@ -87,12 +89,12 @@ base::result<std::unique_ptr<store>> store::open(settings s, os::filesystem& fil
             return invalid_directory(s.directory, directory.error());
         auto shared = std::make_shared<core>(std::move(s), files, std::move(*directory), pool, log);
         auto made = std::make_unique<impl>(std::move(shared));
-        segment_names segments;
-        if (auto listed = made->list(envelope_suffix, &segments); listed.has_error())
-            return invalid_directory(made->shared->dir.path(), listed.error());
+        auto segments = made->segments_of_others();
+        if (segments.has_error())
+            return invalid_directory(made->shared->dir.path(), segments.error());
         if (made->check_writable().has_error())
             log.warning("directory not writable: \"{}\"", made->shared->dir.path());
-        made->recover_if_needed(segments, true);
+        made->recover_if_needed(*segments, true);
         return made;
     };
     std::optional<base::result<std::unique_ptr<impl>>> opened;
@@ -200,17 +202,32 @@ void store::discard(new_message message) {
     impl_->shared->pool.post([kept] { new_message gone(std::move(*kept)); });
 }
 
-base::result<std::vector<std::string>> store::impl::list(std::string_view suffix, segment_names* segments) {
+base::result<std::vector<std::string>> store::impl::list(std::string_view suffix) {
     std::vector<std::string> names;
     auto listed = shared->dir.files().list(shared->dir.directory(), [&](std::string_view name) {
         if (!id_of(name, suffix).empty())
             names.emplace_back(name);
-        else if (segments && name.starts_with(journal_prefix) && !shared->records.owns(name))
-            segments->emplace(name);
     });
     if (listed.has_error())
         return listed.error();
     return names;
+}
+
+// The directory is read once at start, for the index too if there is to be one.
+base::result<segment_names> store::impl::segments_of_others() {
+    if (shared->config.watch) {
+        if (auto current = shared->index.refresh(look::at_changes); current.has_error())
+            return current.error();
+        return shared->index.segments();
+    }
+    segment_names segments;
+    auto listed = shared->dir.files().list(shared->dir.directory(), [&](std::string_view name) {
+        if (name.starts_with(journal_prefix) && !shared->records.owns(name))
+            segments.emplace(name);
+    });
+    if (listed.has_error())
+        return listed.error();
+    return segments;
 }
 
 // True if the directory may have changed. A recovery that fails is tried again at the next
@@ -223,18 +240,38 @@ bool store::impl::recover_if_needed(const segment_names& segments, bool wait) {
     return true;
 }
 
-base::result<std::vector<std::string>> store::ready() {
+struct ready_messages::state {
+    std::shared_ptr<core> owner;
+    directory_index::place at;
+};
+
+ready_messages::ready_messages(std::unique_ptr<state> s) : state_(std::move(s)) {}
+ready_messages::ready_messages(ready_messages&&) noexcept = default;
+ready_messages& ready_messages::operator=(ready_messages&&) noexcept = default;
+ready_messages::~ready_messages() = default;
+
+std::size_t ready_messages::count() const noexcept {
+    return state_->at.count();
+}
+
+std::vector<std::string> ready_messages::next(std::size_t most) {
+    return state_->owner->index.next(state_->at, most);
+}
+
+base::result<ready_messages> store::ready(look how) {
     impl_->forget_announcements();
-    segment_names segments;
-    auto names = impl_->list(envelope_suffix, &segments);
-    if (names.has_value() && impl_->recover_if_needed(segments, false))
-        names = impl_->list(envelope_suffix);
-    if (names.has_error())
-        return names;
-    for (std::string& name : *names)
-        name.resize(name.size() - envelope_suffix.size());
-    std::sort(names->begin(), names->end(), goes_before);
-    return names;
+    directory_index& index = impl_->shared->index;
+    auto current = index.refresh(how);
+    if (current.has_value() && impl_->recover_if_needed(index.segments(), false))
+        current = index.refresh(look::at_changes);
+    if (current.has_error())
+        return current.error();
+    return ready_messages(
+        std::make_unique<ready_messages::state>(ready_messages::state{impl_->shared, index.beginning()}));
+}
+
+base::result<std::vector<std::string>> store::other_names() {
+    return impl_->shared->index.other_names();
 }
 
 base::result<std::vector<std::string>> store::failed() {
@@ -285,6 +322,7 @@ void store::close() {
     if (!impl_ || std::exchange(impl_->closed, true))
         return;
     impl_->shared->commits.wait_until_empty();
+    impl_->shared->index.stop();
     impl_->forget_announcements();
     impl_->shared->records.close();
     impl_->shared->flushers.stop();

@@ -35,6 +35,15 @@ struct settings {
     std::uint64_t journal_segment = 4 << 20; // octets of one segment, at most; the first ones are smaller
     std::uint64_t journal_size = 128 << 20;  // all segments; less when the file system has little room
     std::chrono::milliseconds checkpoint{1000};
+    bool watch = true; // ready() and other_names() will be asked often: see look
+};
+
+// How to find out what is in the directory. Without settings::watch, and where the kernel does not tell of
+// changes, the whole of it is read in any case.
+enum class look {
+    at_changes,       // since the last time
+    now_and_then,     // the same, but at the whole directory if that was last read more than ten minutes ago
+    at_the_directory, // the whole of it
 };
 
 class commit_message;
@@ -119,6 +128,28 @@ private:
     std::unique_ptr<state> state_;
 };
 
+// The messages that were ready at one moment, oldest first: by the time in the name, then sequence; foreign
+// names last in byte order. A way through them, not a list: it takes no more memory for many. For one thread
+// at a time.
+class ready_messages {
+public:
+    ready_messages(ready_messages&&) noexcept;
+    ready_messages& operator=(ready_messages&&) noexcept;
+    ~ready_messages();
+
+    std::size_t count() const noexcept; // at that moment
+
+    // [blocks] Ids of the next ones, `most` at most; those that are known to have gone are left out. None:
+    // that was all.
+    std::vector<std::string> next(std::size_t most);
+
+private:
+    friend class store;
+    struct state;
+    explicit ready_messages(std::unique_ptr<state> s);
+    std::unique_ptr<state> state_;
+};
+
 // Where a message can stand.
 enum class message_state { ready, busy, failed, held };
 
@@ -174,12 +205,14 @@ public:
 
     // The directory, for those who work on a message's files while they are theirs. Its functions block.
     folder& directory() const noexcept;
+    // [blocks] Names in it that are neither hidden nor those of a message's files, in byte order: those of
+    // sub-directories are among them.
+    base::result<std::vector<std::string>> other_names();
     bool syncs() const noexcept; // false: --no-sync
 
     // ---- forwarding
-    // [blocks] Ids of ready messages, oldest first: by the time in the name, then sequence; foreign names
-    // last in byte order. Also releases `.busy` files that a dead process of ours left.
-    base::result<std::vector<std::string>> ready();
+    // [blocks] Also releases `.busy` files that a dead process of ours left.
+    base::result<ready_messages> ready(look how = look::at_changes);
     base::result<std::vector<std::string>> failed(); // [blocks] `.bad`, in byte order of the file name
 
     // [blocks] Says that these will be claimed soon, durably and in one flush, so that claim() need not

@@ -71,7 +71,7 @@ bool commit_with_failure(const row& r, std::size_t n, int error) {
     std::string operation = files.failed_operation();
     files.stop_failing();
 
-    auto ids = s->ready();
+    auto ids = ready_ids(*s);
     EXPECT_TRUE(ids.has_value());
     if (outcome.has_error()) {
         EXPECT_TRUE(failed);
@@ -86,7 +86,7 @@ bool commit_with_failure(const row& r, std::size_t n, int error) {
         EXPECT_EQ(dir.read(ids->back() + ".envelope"), mail::format_envelope(envelope_to("x@y")));
     }
     store_message(*s, "after");
-    ids = s->ready();
+    ids = ready_ids(*s);
     for (const std::string& id : *ids) {
         auto taken = s->claim(id);
         EXPECT_TRUE(taken.has_value());
@@ -132,7 +132,7 @@ TEST(store_failures, a_refused_message_stays_refused) {
                 after.write(name, text);
         }
         opened_store s(after.path());
-        EXPECT_EQ(s->ready()->size(), 1u) << n;
+        EXPECT_EQ(ready_ids(*s)->size(), 1u) << n;
     }
 }
 
@@ -148,7 +148,7 @@ TEST(store_failures, of_the_flush_of_a_batch_concern_those_who_waited_for_it) {
     files.stop_failing();
     EXPECT_EQ(dir.names(), (names{kept + ".content", kept + ".envelope"}));
     store_message(*s, "after");
-    EXPECT_EQ(s->ready()->size(), 2u);
+    EXPECT_EQ(ready_ids(*s)->size(), 2u);
 }
 
 TEST(store_failures, a_full_disk_refuses_and_then_goes_on) {

@@ -16,8 +16,8 @@ struct store::impl {
     explicit impl(std::shared_ptr<core> c) : shared(std::move(c)) {}
 
     base::result<void> check_writable();
-    // The names with that suffix; `segments`, if given, gets those of other processes' journals.
-    base::result<std::vector<std::string>> list(std::string_view suffix, segment_names* segments = nullptr);
+    base::result<std::vector<std::string>> list(std::string_view suffix); // names that end so
+    base::result<segment_names> segments_of_others();
     bool recover_if_needed(const segment_names& segments, bool wait);
     void forget_announcements();
 
