@@ -81,7 +81,7 @@ def main():
     volume = machine.Volume(given.folder)
     start = time.monotonic()
     try:
-        report.describe(machine.description(volume, given.program) | {'rounds': given.rounds})
+        report.describe(machine.description(volume, given.program) | {'rounds': given.rounds, 'messages': f'{given.scale:.0%} of the full numbers'})
         run = Run(given.program, volume, report, given.rounds, given.scale, given.smoke)
         if not run.has_postfix():
             run.remark('without Postfix, which needs its package and root')

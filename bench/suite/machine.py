@@ -107,6 +107,7 @@ def description(volume, program):
         models = [line.split(':', 1)[1].strip() for line in f if line.startswith('model name')]
     with open('/proc/meminfo') as f:
         memory = int(f.readline().split()[1]) / (1 << 20)
+    load = os.getloadavg()[0]
     return {
         'time': time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime()),
         'program': run(program, '--version').splitlines()[0],
@@ -115,5 +116,5 @@ def description(volume, program):
         'kernel': platform.release(),
         'file system': volume.text,
         'flush': f'{volume.flush_latency() * 1e3:.2f} ms',
-        'load at the start': f'{os.getloadavg()[0]:.1f}',
+        'load at the start': f'{load:.1f}' + (', the machine has other work: rates are too low' if load > os.cpu_count() else ''),
     }
