@@ -1,5 +1,7 @@
 #include "base/log_line.hpp"
 
+#include "base/controls.hpp"
+
 #include <algorithm>
 
 namespace base {
@@ -34,6 +36,20 @@ void append_peer(std::string& line, const log_layout& layout, const log_context&
         line += ' ';
 }
 
+// Whoever logs text from elsewhere makes it printable first; what slips through, a file's name for one, makes
+// no lines all the same and acts on no terminal.
+void hide_controls(std::string& line) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        const auto octet = static_cast<unsigned char>(line[i]);
+        if (octet == '\n')
+            line[i] = ' ';
+        else if (octet < 0x20 || octet == 0x7f)
+            line[i] = '.';
+        else if (const std::size_t wide = wide_control(std::string_view(line).substr(i)); wide != 0)
+            line.replace(i, wide, 1, '.');
+    }
+}
+
 std::string_view short_id(std::string_view id) {
     constexpr std::string_view prefix = "emailrelay.";
     return id.starts_with(prefix) ? id.substr(prefix.size()) : id;
@@ -59,8 +75,7 @@ std::string format_log_line(const log_layout& layout, std::string_view timestamp
         line.resize(longest_line);
         line.append(" ...");
     }
-    std::replace(line.begin(), line.end(), '\x1b', '.');
-    std::replace(line.begin(), line.end(), '\n', ' ');
+    hide_controls(line);
     return line;
 }
 

@@ -44,4 +44,7 @@ TEST(log_line, is_cut_and_cannot_forge_another) {
     EXPECT_EQ(line.size(), 1004U);
     EXPECT_TRUE(line.ends_with("x ..."));
     EXPECT_EQ(format_log_line({}, "", severity::info, {}, "a\x1b[2J\nb"), "emailrelay: info: a.[2J b");
+    EXPECT_EQ(format_log_line({}, "", severity::info, {},
+                              "a\r\tb\b\x7f\xc2\x9b\x32J\xc2\x85\xe2\x80\xa8\xc3\xbc\xc2"),
+              "emailrelay: info: a..b...2J..\xc3\xbc\xc2");
 }

@@ -1,5 +1,7 @@
 #include "base/text.hpp"
 
+#include "base/controls.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -19,8 +21,12 @@ std::string escape(std::string_view text, bool ascii_only) {
     static constexpr char hex[] = "0123456789abcdef";
     std::string out;
     out.reserve(text.size());
-    for (char c : text) {
-        auto byte = static_cast<unsigned char>(c);
+    std::size_t hidden_up_to = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte >= 0xc2 && !ascii_only)
+            hidden_up_to = std::max(hidden_up_to, i + wide_control(text.substr(i)));
         switch (c) {
         case '\n':
             out += "\\n";
@@ -38,7 +44,7 @@ std::string escape(std::string_view text, bool ascii_only) {
             out += "\\\\";
             break;
         default:
-            if (byte < 0x20 || byte == 0x7f || (ascii_only && byte >= 0x80)) {
+            if (byte < 0x20 || byte == 0x7f || (ascii_only && byte >= 0x80) || i < hidden_up_to) {
                 out += "\\x";
                 out += hex[byte >> 4];
                 out += hex[byte & 15];
@@ -102,6 +108,17 @@ std::optional<std::uint64_t> to_number(std::string_view text) noexcept {
     if (text.empty() || failure != std::errc() || end != text.data() + text.size())
         return std::nullopt;
     return value;
+}
+
+std::size_t wide_control(std::string_view text) noexcept {
+    const auto at = [text](std::size_t i) {
+        return static_cast<unsigned char>(text[i]);
+    };
+    if (text.size() >= 2 && at(0) == 0xc2 && at(1) >= 0x80 && at(1) < 0xa0)
+        return 2;
+    if (text.size() >= 3 && at(0) == 0xe2 && at(1) == 0x80 && (at(2) == 0xa8 || at(2) == 0xa9))
+        return 3;
+    return 0;
 }
 
 std::string printable(std::string_view text) {

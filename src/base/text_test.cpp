@@ -6,6 +6,10 @@ using namespace std::string_literals;
 
 TEST(text, printable_hides_every_control_character_and_keeps_utf8) {
     EXPECT_EQ(base::printable("a\r\n\t\0\x1b\x7f\\b\xc3\xbc"s), "a\\r\\n\\t\\0\\x1b\\x7f\\\\b\xc3\xbc");
+    EXPECT_EQ(base::printable("a\xc2\x9b\x31mb\xc2\x85\xe2\x80\xa8\xe2\x80\xa9"),
+              "a\\xc2\\x9b1mb\\xc2\\x85\\xe2\\x80\\xa8\\xe2\\x80\\xa9");
+    EXPECT_EQ(base::printable("\xc2\xa0\xe2\x80\xa7\xe2\x80\xaa\xc2"),
+              "\xc2\xa0\xe2\x80\xa7\xe2\x80\xaa\xc2");
     EXPECT_EQ(base::printable_ascii("\xc3\xbc"), "\\xc3\\xbc");
 }
 

@@ -42,9 +42,7 @@ struct untrusted {
 };
 
 bool is_plain(std::string_view text) noexcept {
-    return std::none_of(text.begin(), text.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\';
-    });
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f && c != '\\'; });
 }
 
 // Nothing when the domain cannot be said in A-labels.
