@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <new>
 
 namespace net {
 
@@ -156,30 +157,45 @@ bool concerns_one_connection(const boost::system::error_code& code) {
            code == asio::error::host_unreachable || code == asio::error::network_unreachable;
 }
 
+// Accepts one connection and hands it on; how long to pause then.
+template <class Listener>
+awaitable<std::chrono::milliseconds> accept_one(Listener& from, worker_group& workers,
+                                                const listener::handler& handler, bool& complained,
+                                                const base::logger& log) {
+    constexpr std::chrono::milliseconds at_once{0}, for_a_moment{100};
+    worker& on = workers.next();
+    stream_protocol::endpoint peer;
+    auto [code, socket] =
+        co_await from.socket.async_accept(on.context(), peer, asio::as_tuple(asio::use_awaitable));
+    if (from.stopped || concerns_one_connection(code))
+        co_return at_once;
+    if (code) {
+        if (!complained)
+            log.warning("new connection error: accept: {}", base::to_lower(code.message()));
+        complained = true;
+        co_return for_a_moment;
+    }
+    complained = false;
+    // The socket is made on its own thread: nothing of it is touched here any more.
+    auto moved = std::make_shared<generic_socket>(std::move(socket));
+    on.post([moved, peer, &on, handler] { handler(on, make_stream(std::move(*moved), peer)); });
+    co_return at_once;
+}
+
+// Without descriptors or memory it pauses, and goes on.
 template <class Listener>
 awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& workers, listener::handler handler,
                             base::logger log) {
     bool complained = false;
+    std::chrono::milliseconds pause{0};
     while (!from->stopped) {
-        worker& on = workers.next();
-        stream_protocol::endpoint peer;
-        auto [code, socket] =
-            co_await from->socket.async_accept(on.context(), peer, asio::as_tuple(asio::use_awaitable));
-        if (from->stopped)
-            break;
-        if (code) {
-            if (concerns_one_connection(code))
-                continue;
-            if (!complained)
-                log.warning("new connection error: accept: {}", base::to_lower(code.message()));
-            complained = true;
-            co_await sleep_for(std::chrono::milliseconds(100));
-            continue;
+        try {
+            if (pause.count() != 0)
+                co_await sleep_for(pause);
+            pause = co_await accept_one(*from, workers, handler, complained, log);
+        } catch (const std::bad_alloc&) {
+            pause = std::chrono::milliseconds(100);
         }
-        complained = false;
-        // The socket is made on its own thread: nothing of it is touched here any more.
-        auto moved = std::make_shared<generic_socket>(std::move(socket));
-        on.post([moved, peer, &on, handler] { handler(on, make_stream(std::move(*moved), peer)); });
     }
 }
 

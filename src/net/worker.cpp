@@ -15,6 +15,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -77,8 +78,17 @@ void worker::post(std::function<void()> job) {
     asio::post(impl_->context, std::move(job));
 }
 
+// What escapes from a handler when memory has run out comes out here: with the handler the session that it
+// was of is over, which gives memory back. The others go on.
 void worker::run() {
-    impl_->context.run();
+    for (;;) {
+        try {
+            impl_->context.run();
+            return;
+        } catch (const std::bad_alloc&) {
+            continue;
+        }
+    }
 }
 
 void worker::stop() {
