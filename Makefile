@@ -24,7 +24,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_tests := spool_test os_test net_test
 sources = $(wildcard $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp'))
 
-.PHONY: help build run reference translations deb test-package install test bench soak format check-format tidy fuzz fuzz-end-to-end clean
+.PHONY: help build run reference translations deb test-package install test bench soak format check-format tidy cppcheck valgrind fuzz fuzz-end-to-end clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,8 @@ help:
 	@echo 'make translations  po/*.po brought into step with the texts of the sources'
 	@echo 'make format   lay out the sources as .clang-format says'
 	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
+	@echo 'make cppcheck  cppcheck over all sources'
+	@echo 'make valgrind  a short life of the relay under valgrind'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
 	@echo 'make fuzz-end-to-end  a running relay, over its sockets, for FUZZ_SECONDS'
 	@echo 'make clean    remove build/'
@@ -105,9 +107,18 @@ tidy:
 	@cmake --preset tidy > /dev/null
 	@scripts/tidy $(BASE)
 
+cppcheck:
+	@scripts/install-deps --build --test
+	@scripts/cppcheck
+
+valgrind:
+	@scripts/install-deps --build --test
+	@$(call build,release,emailrelay)
+	@tests/valgrind --bin-dir build/release/bin
+
 fuzz:
 	@scripts/install-deps --build --test
-	@$(call build,fuzz)
+	@$(call build,fuzz,fuzz_targets)
 	@tests/fuzz/run --bin-dir build/fuzz/bin --seconds $(FUZZ_SECONDS)
 
 fuzz-end-to-end:
