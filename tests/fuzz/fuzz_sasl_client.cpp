@@ -53,6 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const sasl::candidate chosen = ways[data[0] % ways.size()];
     sasl::client_exchange exchange(chosen, {"nonce", true, {{"tls-exporter", "binding"}}, false});
     std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
+    if (rest.find(password) != std::string_view::npos) // said by the server itself, it may come back
+        return 0;
 
     const auto check_text = [&](const base::secret_text& text) {
         require(says_the_password(chosen.how) || text.view().find(password) == std::string_view::npos,
