@@ -281,7 +281,9 @@ base::result<void> claimed_message::state::fail_partly(const std::vector<std::st
     return fail(reason, code);
 }
 
-// Under a new name and flushed, then over the old one: at no time is there half an envelope.
+// Under a new name and flushed, then over the old one: at no time is there half an envelope. The folder is
+// flushed before and after: whatever order its changes come to the disk in, a power cut leaves one envelope,
+// and never the old one, with those that have the message already, as the failed one.
 base::result<void> claimed_message::state::rewrite(const std::vector<std::string>& refused,
                                                    std::string_view reason, std::optional<int> code) {
     folder& dir = owner->dir;
@@ -298,8 +300,12 @@ base::result<void> claimed_message::state::rewrite(const std::vector<std::string
 
     (void)dir.remove(temporary); // left by a crash; the claim makes it ours
     auto written = dir.write_new(temporary, text, owner->config.sync);
-    if (written.has_error())
+    if (written.has_value() && owner->config.sync)
+        written = dir.flush();
+    if (written.has_error()) {
+        (void)dir.remove(temporary);
         return written;
+    }
     auto locked = open_and_lock(dir, temporary);
     if (locked.has_value())
         written = dir.rename(temporary, busy);
@@ -308,6 +314,11 @@ base::result<void> claimed_message::state::rewrite(const std::vector<std::string
         return locked.has_error() ? locked.error() : written.error();
     }
     lock = std::move(*locked);
+    if (!owner->config.sync)
+        return {};
+    // The rewriting itself has been done.
+    if (auto flushed = dir.flush(); flushed.has_error())
+        owner->log.warning("cannot flush rewritten envelope: {}", flushed.error().message());
     return {};
 }
 
