@@ -4,7 +4,6 @@ stays readable. Many idle sessions, and the limits one by one, are in test_load.
 import contextlib
 import os
 import re
-import resource
 import socket
 import threading
 import time
@@ -308,42 +307,3 @@ def test_a_flood_of_connections(t):
     grown = memory(relay.pid, 'VmHWM') - before
     assert grown < (60 if sanitized else 5) * 1_000_000, grown
     check_log(relay, tries + 200)
-
-
-# ---------------------------------------------------------------- memory that runs out
-
-@harness.limit(120)
-def test_memory_runs_out(t):
-    """Clients hold more content than there is memory: some of them lose their connection or get 452, the process lives and serves those
-    that come after."""
-    if sanitized:
-        raise harness.Skip('a sanitizer needs more addresses than the limit allows')
-    relay = t.relay('--threads=2', '--max-sessions=0', '--max-sessions-per-address=0', verbose=None)
-    size = memory(relay.pid, 'VmSize')
-    resource.prlimit(relay.pid, resource.RLIMIT_AS, (size + 60_000_000, resource.RLIM_INFINITY))
-    wires = []
-    for _ in range(1500):
-        wire = relay.connect()
-        wire.socket.settimeout(0.5)
-        wires.append(wire)
-        with contextlib.suppress(OSError):
-            wire.socket.sendall(head + b'DATA\r\n')
-    for _ in range(3):
-        for wire in wires:
-            with contextlib.suppress(OSError):
-                wire.socket.setblocking(False)
-                wire.socket.send(b'x' * 60_000)
-    assert relay.running(), relay.output[-2000:]
-    for wire in wires:
-        wire.close()
-    until(lambda: len(os.listdir(f'/proc/{relay.pid}/fd')) < 60, 'sessions ended')
-
-    def works():
-        try:
-            with relay.greeted() as wire:
-                return wire.submit(b'x\r\n')[0] == 250
-        except (OSError, AssertionError):
-            return False
-    until(works, 'serves again')
-    check_log(relay, 10_000)
-    relay.terminate()
