@@ -68,6 +68,7 @@ process build_process(const option_values& given, const surroundings& around) {
     if (!given.value("user").empty())
         whole.user = given.value("user");
     whole.check_only = given.has("check-config");
+    whole.sandbox = !given.has("no-sandbox");
     whole.tls_config = given.items("tls-config");
     whole.threads = given.number("threads", whole.threads);
     return whole;

@@ -13,6 +13,7 @@ TEST(building, without_options_it_is_the_default_server) {
     EXPECT_TRUE(whole.daemon);
     EXPECT_EQ(whole.user, "daemon");
     EXPECT_EQ(whole.threads, 0U);
+    EXPECT_TRUE(whole.sandbox);
     EXPECT_EQ(whole.pid_file, "");
     const instance& one = found.instances[0];
     EXPECT_TRUE(one.serve_smtp);
@@ -74,10 +75,12 @@ TEST(building, log_fields) {
 
 TEST(building, process_values) {
     const process whole =
-        configuration_of({"-l", "-g", "-u", "mail", "--threads=3", "-N", "log/%d", "-i", "p"}).whole;
+        configuration_of({"-l", "-g", "-u", "mail", "--threads=3", "--no-sandbox", "-N", "log/%d", "-i", "p"})
+            .whole;
     EXPECT_TRUE(whole.debug);
     EXPECT_EQ(whole.user, "mail");
     EXPECT_EQ(whole.threads, 3U);
+    EXPECT_FALSE(whole.sandbox);
     EXPECT_EQ(whole.log_file, "/home/u/log/%d");
     EXPECT_EQ(whole.pid_file, "/home/u/p");
     EXPECT_EQ(configuration_of({"--user=root"}).whole.user, "root");

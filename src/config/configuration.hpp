@@ -37,6 +37,7 @@ struct process {
     std::vector<std::string> tls_config; // keywords of --tls-config
     unsigned threads = 0;                // --threads; 0 = one per core
     bool check_only = false;             // --check-config
+    bool sandbox = true;                 // --no-sandbox clears it
 };
 
 struct anonymity {

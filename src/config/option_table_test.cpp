@@ -140,12 +140,26 @@ TEST(option_table, options_that_are_new_have_no_letter) {
         EXPECT_EQ(row.letter, 0) << row.name;
         EXPECT_EQ(row.takes == value_kind::one, row.checked_number.has_value()) << row.name;
     }
-    EXPECT_EQ(new_names,
-              (std::set<std::string_view>{
-                  "threads", "check-config", "env", "no-sync", "max-sessions", "max-sessions-per-address",
-                  "max-command-line", "max-auth-line", "max-recipients", "max-errors", "max-other-errors",
-                  "max-idle-commands", "command-timeout", "min-data-rate", "max-pending-replies",
-                  "max-response-line", "max-response-lines", "pop-tls-connection", "forward-connections"}));
+    EXPECT_EQ(new_names, (std::set<std::string_view>{"threads",
+                                                     "check-config",
+                                                     "env",
+                                                     "no-sync",
+                                                     "no-sandbox",
+                                                     "max-sessions",
+                                                     "max-sessions-per-address",
+                                                     "max-command-line",
+                                                     "max-auth-line",
+                                                     "max-recipients",
+                                                     "max-errors",
+                                                     "max-other-errors",
+                                                     "max-idle-commands",
+                                                     "command-timeout",
+                                                     "min-data-rate",
+                                                     "max-pending-replies",
+                                                     "max-response-line",
+                                                     "max-response-lines",
+                                                     "pop-tls-connection",
+                                                     "forward-connections"}));
 }
 
 TEST(option_table, names_and_letters_are_unique) {
@@ -174,11 +188,12 @@ TEST(option_table, process_wide_options_are_those_of_the_specification) {
     for (const option& row : options())
         if (row.belongs_to == config::scope::whole_process)
             whole.insert(row.name);
-    EXPECT_EQ(whole, (std::set<std::string_view>{
-                         "log",      "verbose",   "debug",      "log-time",     "log-address", "log-format",
-                         "log-file", "syslog",    "no-syslog",  "close-stderr", "no-daemon",   "pid-file",
-                         "user",     "localedir", "tls-config", "show",         "hidden",      "help",
-                         "version",  "test",      "threads",    "check-config", "env"}));
+    EXPECT_EQ(whole,
+              (std::set<std::string_view>{"log",        "verbose",      "debug",  "log-time",  "log-address",
+                                          "log-format", "log-file",     "syslog", "no-syslog", "close-stderr",
+                                          "no-daemon",  "pid-file",     "user",   "localedir", "tls-config",
+                                          "show",       "hidden",       "help",   "version",   "test",
+                                          "threads",    "check-config", "env",    "no-sandbox"}));
 }
 
 TEST(option_table, windows_options_are_unknown_elsewhere) {

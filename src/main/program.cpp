@@ -3,6 +3,7 @@
 
 #include "main/filter_setup.hpp"
 #include "main/relay_instance.hpp"
+#include "main/sandbox_setup.hpp"
 #include "main/tls_setup.hpp"
 
 #include "net/signals.hpp"
@@ -149,6 +150,7 @@ private:
         if (auto programs = programs_of(config_); !programs.empty())
             if (auto begun = starter_.begin(std::move(programs)); begun.has_error())
                 return begun.error();
+        restrict_files(config_, logger_);
         workers_ = std::make_unique<net::worker_group>(thread_count(config_.whole));
         for_sessions_ = std::make_unique<relay::descriptor_allowance>(descriptors_for_sessions(config_));
         disk_ = std::make_unique<os::worker_pool>("disk", disk_threads(), os::prepare_file_thread);
@@ -226,6 +228,7 @@ private:
             os::close_stderr();
         }
         log_.start();
+        restrict_calls(config_, logger_);
         for (auto& i : instances_)
             i->start(
                 *workers_, [this](const relay::run_outcome& outcome) { client_run_ended(outcome); },

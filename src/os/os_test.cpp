@@ -2,12 +2,18 @@
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
 #include "os/program_starter.hpp"
+#include "os/sandbox.hpp"
 #include "os/worker_pool.hpp"
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -298,6 +304,117 @@ TEST(program_starter, comes_back_when_it_is_killed) {
     ASSERT_TRUE(next);
     ASSERT_TRUE(next_report(*next));
     EXPECT_EQ(next_report(*next)->value, 3);
+}
+
+// What a process in a sandbox finds, tried in a child: the number of the first check that fails, 0 if none.
+template <class Checks>
+int in_a_child(Checks checks) {
+    pid_t child = ::fork();
+    if (child == 0)
+        ::_exit(checks());
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+bool opens(const std::string& path, int flags) {
+    int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        ::close(fd);
+    return fd >= 0;
+}
+
+TEST(sandbox, system_calls_that_nobody_needs_fail_in_every_thread) {
+    int found = in_a_child([] {
+        std::atomic<bool> there = false, restricted = false;
+        std::atomic<int> other{0};
+        std::thread before([&] {
+            there = true;
+            there.notify_one();
+            restricted.wait(false);
+            other = ::socket(AF_PACKET, SOCK_RAW, 0) < 0 && errno == ENOSYS ? 1 : 2;
+        });
+        there.wait(false);
+        if (os::restrict_calls(false).has_error())
+            return 1;
+        restricted = true;
+        restricted.notify_one();
+        before.join();
+        if (other != 1)
+            return 2;
+        char path[] = "/bin/true";
+        char* const words[] = {path, nullptr};
+        if (::execve(path, words, nullptr) == 0 || errno != ENOSYS)
+            return 3;
+        if (::socket(AF_VSOCK, SOCK_STREAM, 0) >= 0 || ::unshare(CLONE_NEWUSER) == 0)
+            return 4;
+        if (::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+            return 5;
+        void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED || ::mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0)
+            return 6;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        if (::fork() >= 0 || ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ||
+            ::kill(::getppid(), 0) == 0)
+            return 7;
+#endif
+        // What it may.
+        std::thread after([] {});
+        after.join();
+        if (!opens("/dev/null", O_WRONLY) || ::socket(AF_INET6, SOCK_STREAM, 0) < 0)
+            return 8;
+        return 0;
+    });
+    if (found == 1)
+        GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(found, 0);
+}
+
+TEST(sandbox, files_elsewhere_are_out_of_reach) {
+    folder f;
+    for (const char* name : {"spool", "secrets", "other"})
+        ASSERT_EQ(::mkdir((f / name).c_str(), 0700), 0);
+    for (const char* name : {"secrets/file", "other/file", "spool/file"})
+        std::ofstream(f / name) << "x";
+    int found = in_a_child([&f] {
+        if (os::restrict_files({{f / "secrets", f / "missing"}, {f / "spool"}}).has_error())
+            return 1;
+        if (!opens(f / "spool/file", O_RDWR | O_TRUNC) ||
+            !opens(f / "spool/new", O_WRONLY | O_CREAT | O_EXCL))
+            return 2;
+        if (::mkdir((f / "spool/box").c_str(), 0700) != 0 ||
+            ::rename((f / "spool/new").c_str(), (f / "spool/box/new").c_str()) != 0 ||
+            ::unlink((f / "spool/box/new").c_str()) != 0)
+            return 3;
+        if (!opens(f / "secrets/file", O_RDONLY) || opens(f / "secrets/file", O_WRONLY) ||
+            opens(f / "secrets/new", O_WRONLY | O_CREAT))
+            return 4;
+        if (opens(f / "other/file", O_RDONLY) || opens(f / "other/new", O_WRONLY | O_CREAT) ||
+            ::unlink((f / "other/file").c_str()) == 0)
+            return 5;
+        if (::rename((f / "spool/file").c_str(), (f / "other/moved").c_str()) == 0)
+            return 6;
+        char path[] = "/bin/true";
+        char* const words[] = {path, nullptr};
+        if (::execve(path, words, nullptr) == 0)
+            return 7;
+        return 0;
+    });
+    if (found == 1)
+        GTEST_SKIP() << "no Landlock here";
+    EXPECT_EQ(found, 0);
+}
+
+TEST(process, finds_what_is_behind_links) {
+    folder f;
+    ASSERT_EQ(::mkdir((f / "box").c_str(), 0700), 0);
+    ASSERT_EQ(::symlink("two", (f / "one").c_str()), 0);
+    ASSERT_EQ(::symlink((f / "box").c_str(), (f / "two").c_str()), 0);
+    ASSERT_EQ(::symlink("nowhere", (f / "dangling").c_str()), 0);
+    EXPECT_EQ(os::links_behind(f / "one"), (std::vector<std::string>{f / "two", f / "box"}));
+    EXPECT_EQ(os::links_behind(f / "box"), std::vector<std::string>{});
+    EXPECT_EQ(os::linked_directories_in(f / ""), (std::vector<std::string>{f / "box", f / "box"}));
+    EXPECT_EQ(os::linked_directories_in(f / "missing"), std::vector<std::string>{});
 }
 
 TEST(pid_file, is_written_with_its_directory_and_removed) {

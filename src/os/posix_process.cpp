@@ -15,6 +15,7 @@
 
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 namespace os {
@@ -231,6 +232,38 @@ file_kind look_at(const std::string& path) {
     if (::stat(path.c_str(), &found) != 0)
         return file_kind::missing;
     return S_ISDIR(found.st_mode) ? file_kind::directory : file_kind::file;
+}
+
+std::vector<std::string> links_behind(const std::string& path) {
+    constexpr std::size_t most = 40;
+    root_scope privileged;
+    std::vector<std::string> found;
+    std::string at = path;
+    std::error_code failed;
+    while (found.size() < most && std::filesystem::is_symlink(at, failed)) {
+        std::filesystem::path next = std::filesystem::read_symlink(at, failed);
+        if (failed)
+            break;
+        at = (std::filesystem::path(at).parent_path() / next).string();
+        found.push_back(at);
+    }
+    return found;
+}
+
+std::vector<std::string> linked_directories_in(const std::string& directory) {
+    root_scope privileged;
+    std::vector<std::string> found;
+    std::error_code failed;
+    for (std::filesystem::directory_iterator at(directory, failed), end; !failed && at != end;
+         at.increment(failed)) {
+        std::error_code dangling;
+        if (!at->is_symlink(dangling) || !at->is_directory(dangling))
+            continue;
+        std::filesystem::path there = std::filesystem::canonical(at->path(), dangling);
+        if (!dangling)
+            found.push_back(there.string());
+    }
+    return found;
 }
 
 std::optional<std::string> environment_variable(const std::string& name) {

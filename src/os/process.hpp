@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace os {
 
@@ -74,6 +75,13 @@ base::result<std::string> read_file(const std::string& path);
 base::result<base::secret_text> read_secret_file(const std::string& path);
 enum class file_kind { missing, file, directory };
 file_kind look_at(const std::string& path);
+
+// What the symbolic links behind a path name one after the other, each as an absolute path; nothing for what
+// is no link. No more than the system would follow.
+std::vector<std::string> links_behind(const std::string& path);
+
+// Where the symbolic links in a directory lead that lead to directories, as absolute paths without links.
+std::vector<std::string> linked_directories_in(const std::string& directory);
 
 // Nothing if it is not set.
 std::optional<std::string> environment_variable(const std::string& name);
