@@ -100,7 +100,7 @@ void open_and_look(const std::string& path, bool claim_all) {
     config.sync = false;
     auto opened = spool::store::open(config, *files, pool, base::logger(sink));
     require(opened.has_value(), "the store does not open");
-    const auto ready = (*opened)->ready();
+    const auto ready = (*opened)->list(spool::message_state::ready);
     require(ready.has_value(), "no list");
     if (!claim_all)
         return;
