@@ -233,10 +233,10 @@ base::result<std::size_t> stream::read_now(std::span<char> into) {
 }
 
 awaitable<base::result<void>> stream::write(std::string_view bytes) {
-    if (!impl_->encrypted) {
-        auto sent = co_await send(bytes);
-        co_return sent;
-    }
+    return impl_->encrypted ? encrypt(bytes) : send(bytes);
+}
+
+awaitable<base::result<void>> stream::encrypt(std::string_view bytes) {
     while (!bytes.empty()) {
         std::string_view piece = bytes.substr(0, most_encrypted);
         bytes.remove_prefix(piece.size());

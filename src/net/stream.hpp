@@ -92,6 +92,7 @@ public:
 
 private:
     awaitable<base::result<void>> send(std::string_view bytes);
+    awaitable<base::result<void>> encrypt(std::string_view bytes); // and send
     base::result<void> receive_ciphertext();
 
     std::shared_ptr<impl> impl_; // shared with the deadline timer's handler alone

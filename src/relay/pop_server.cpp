@@ -2,10 +2,9 @@
 // by one read buffer, one piece of output, one piece of content, and the list of its mailbox.
 #include "relay/pop_server.hpp"
 
-#include "base/secret_text.hpp"
 #include "base/text.hpp"
+#include "relay/client_connection.hpp"
 #include "relay/login_material.hpp"
-#include "relay/tls_log.hpp"
 #include "spool/mailbox.hpp"
 
 #include <fmt/format.h>
@@ -32,20 +31,20 @@ class pop_session final : private reception::guest {
 public:
     pop_session(pop_server& server, net::worker& on, net::stream peer, sasl::server logins)
         : guest(server.reception_, on), server_(server), services_(server.services_), worker_(on),
-          peer_(std::move(peer)), wake_(on),
-          log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
-          engine_(server.settings_.protocol,
-                  {std::move(logins),
-                   [domain = server.settings_.domain] {
-                       return "<" + fresh_text() + "@" + domain + ">";
-                   }},
-                  peer_.peer().display(), log_) {}
+          client_(on, std::move(peer), {server.settings_.idle_timeout, server.settings_.command_timeout},
+                  server.log_),
+          wake_(on), log_(client_.log()), engine_(server.settings_.protocol,
+                                                  {std::move(logins),
+                                                   [domain = server.settings_.domain] {
+                                                       return "<" + fresh_text() + "@" + domain + ">";
+                                                   }},
+                                                  client_.peer().display(), log_) {}
 
     ~pop_session() override { give_back_buffer(); }
 
     net::awaitable<void> run() {
         services_.watch.count(counter::pop_sessions);
-        log_.summary("pop connection from {}", peer_.peer().display());
+        log_.summary("pop connection from {}", client_.peer().display());
         if (server_.settings_.tls_from_the_start)
             co_await start_tls();
         if (reason_.empty())
@@ -54,13 +53,13 @@ public:
             pop::action todo = engine_.next();
             co_await act(todo);
         }
-        peer_.close();
-        log_.summary("pop connection closed: {}: {}", reason_, peer_.peer().display());
+        client_.stream().close();
+        log_.summary("pop connection closed: {}: {}", reason_, client_.peer().display());
     }
 
     void interrupt() override {
         wake_.notify();
-        peer_.interrupt();
+        client_.stream().interrupt();
     }
 
 private:
@@ -111,83 +110,25 @@ private:
             engine_.end_session("service shutting down", "shutdown");
             co_return;
         }
-        for (;;) {
-            peer_.deadline(read_limit());
-            auto ready = co_await peer_.readable();
-            if (ready.has_error()) {
-                waited_in_vain(ready.error());
-                co_return;
-            }
-            buffer_ = worker_.buffers().take();
-            auto n = peer_.read_now(buffer_.bytes());
-            if (n.has_error()) {
-                lost(n.error());
-                co_return;
-            }
-            if (*n == 0) {
-                buffer_.give_back();
-                continue; // not for us after all
-            }
-            if (!engine_.in_command())
-                command_started_ = steady_clock::now();
-            octets_read_ = *n;
-            engine_.feed(buffer_.bytes().first(*n));
-            co_return;
-        }
+        using kind = client_connection::received::kind;
+        auto came = co_await client_.read(engine_.in_command());
+        if (came.what == kind::octets)
+            engine_.feed(came.octets);
+        else if (came.what == kind::interrupted)
+            engine_.end_session("service shutting down", "shutdown");
+        else
+            reason_ = std::move(came.reason);
     }
 
-    void give_back_buffer() {
-        const std::size_t octets = std::exchange(octets_read_, 0);
-        if (octets != 0 && engine_.took_secret())
-            base::wipe(buffer_.bytes().data(), octets);
-        buffer_.give_back();
-    }
+    void give_back_buffer() { client_.give_buffer_back(engine_.took_secret()); }
 
     net::awaitable<void> write_output() {
         if (!engine_.has_output())
             co_return;
         std::string output = engine_.take_output();
-        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
-        auto written = co_await peer_.write(output);
-        if (written.has_error() && net::stream::is_timeout(written.error()))
-            reason_ = "idle timeout: replies not read";
-        else if (written.has_error())
-            lost(written.error());
-    }
-
-    net::time_point read_limit() {
-        net::time_point limit = net::deadline_after(server_.settings_.idle_timeout);
-        unfinished_ = false;
-        if (engine_.in_command() && server_.settings_.command_timeout.count() > 0) {
-            net::time_point unfinished = command_started_ + server_.settings_.command_timeout;
-            unfinished_ = unfinished < limit;
-            limit = std::min(limit, unfinished);
-        }
-        return limit;
-    }
-
-    void waited_in_vain(const base::error& why) {
-        if (net::stream::is_interrupt(why))
-            engine_.end_session("service shutting down", "shutdown");
-        else if (!net::stream::is_timeout(why))
-            lost(why);
-        else if (unfinished_)
-            reason_ = fmt::format("command timeout: command not finished after {}s",
-                                  server_.settings_.command_timeout.count());
-        else
-            reason_ = idle_for_too_long();
-    }
-
-    std::string idle_for_too_long() const {
-        return fmt::format("idle timeout: no activity after {}s", server_.settings_.idle_timeout.count());
-    }
-
-    void lost(const base::error& why) {
-        reason_ = "peer disconnected";
-        if (!net::stream::is_tls_failure(why))
-            return;
-        log_tls_error(log_, why);
-        reason_ += ": ssl read";
+        std::string failure = co_await client_.write(output);
+        if (!failure.empty())
+            reason_ = std::move(failure);
     }
 
     net::awaitable<void> wait_a_while(seconds time) {
@@ -198,23 +139,10 @@ private:
         engine_.waited();
     }
 
-    // Limited by the idle time as a whole, however slowly the client goes on.
     net::awaitable<void> start_tls() {
-        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
-        auto session = co_await peer_.start_tls(*services_.tls);
-        if (session.has_value()) {
-            log_tls_established(log_, peer_.peer().display(), *session);
-            engine_.tls_established(*session);
-            co_return;
-        }
-        if (net::stream::is_interrupt(session.error())) {
-            reason_ = "shutdown";
-        } else if (net::stream::is_timeout(session.error())) {
-            reason_ = idle_for_too_long();
-        } else {
-            log_tls_error(log_, session.error());
-            reason_ = "peer disconnected: ssl accept";
-        }
+        auto established = co_await client_.start_tls(*services_.tls, reason_);
+        if (established)
+            engine_.tls_established(std::move(*established));
     }
 
     net::awaitable<void> open_mailbox(std::string user) {
@@ -311,31 +239,23 @@ private:
         engine_.deleted(all);
     }
 
-    // The last reply, and the end of our side; the peer's is not waited for.
     net::awaitable<void> say_goodbye() {
         std::string replies = engine_.take_output();
-        peer_.deadline(steady_clock::now() + seconds(10));
-        auto written = co_await peer_.write(replies);
-        if (!written.has_error())
-            peer_.shutdown_send();
+        co_await client_.say_goodbye(replies);
     }
 
     pop_server& server_;
     const pop_services& services_;
     net::worker& worker_;
-    net::stream peer_;
-    net::event wake_; // the stop
-    base::logger log_;
+    client_connection client_;
+    net::event wake_;         // the stop
+    const base::logger& log_; // of this session
     pop::server_engine engine_;
     std::unique_ptr<spool::mailbox> mailbox_;
     std::optional<spool::mailbox::content> content_; // of the message that is being read
     std::vector<char> ahead_;                        // the next octets of it
     bool fresh_ = false;                             // they have not been used
-    net::buffer_pool::loan buffer_;
-    std::size_t octets_read_ = 0; // into the buffer; 0 when there is none
-    std::string reason_;          // why the session is over; empty while it goes on
-    net::time_point command_started_{};
-    bool unfinished_ = false; // the limit that holds is that of a line begun
+    std::string reason_;                             // why the session is over; empty while it goes on
 };
 
 constexpr protocol_words pop_words{"pop", "-ERR too many connections\r\n"};

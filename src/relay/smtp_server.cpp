@@ -6,10 +6,9 @@
 // gather; a message that was not committed leaves no files.
 #include "relay/smtp_server.hpp"
 
-#include "base/secret_text.hpp"
 #include "os/clock.hpp"
+#include "relay/client_connection.hpp"
 #include "relay/immediate.hpp"
-#include "relay/tls_log.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -29,9 +28,11 @@ constexpr int most_early_buffers = 64;   // that are thrown away; what a system 
 class smtp_session final : private reception::guest {
 public:
     smtp_session(smtp_server& server, net::worker& on, net::stream peer)
-        : guest(server.reception_, on), server_(server), worker_(on), peer_(std::move(peer)),
-          log_(server.log_.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))),
-          engine_(server.settings_.protocol, {peer_.peer().address, peer_.peer().unix_domain}, log_) {}
+        : guest(server.reception_, on), server_(server), worker_(on),
+          client_(on, std::move(peer), {server.settings_.idle_timeout, server.settings_.command_timeout},
+                  server.log_),
+          log_(client_.log()),
+          engine_(server.settings_.protocol, {client_.peer().address, client_.peer().unix_domain}, log_) {}
 
     ~smtp_session() override {
         discard();
@@ -40,7 +41,7 @@ public:
 
     net::awaitable<void> run() {
         server_.services_.watch.count(counter::smtp_sessions);
-        log_.summary("smtp connection from {}", peer_.peer().display());
+        log_.summary("smtp connection from {}", client_.peer().display());
         co_await ask_block_lists();
         if (reason_.empty() && server_.services_.logins != nullptr)
             co_await find_logins();
@@ -87,14 +88,14 @@ public:
             }
         }
         if (server_.settings_.linger)
-            peer_.close();
+            client_.stream().close();
         else
-            peer_.reset();
-        log_.summary("smtp connection closed: {}: {}", reason_, peer_.peer().display());
+            client_.stream().reset();
+        log_.summary("smtp connection closed: {}: {}", reason_, client_.peer().display());
     }
 
     void interrupt() override {
-        peer_.interrupt();
+        client_.stream().interrupt();
         if (block_lists_)
             block_lists_->interrupt();
         if (wake_)
@@ -110,7 +111,7 @@ private:
         if (!server_.services_.dnsbl)
             co_return;
         block_lists_.emplace(*server_.services_.dnsbl, worker_, log_);
-        net::endpoint client = peer_.peer();
+        net::endpoint client = client_.peer();
         bool welcome = co_await block_lists_->allows(std::move(client));
         block_lists_.reset();
         if (!welcome)
@@ -122,9 +123,9 @@ private:
     void drop_early_octets() {
         auto buffer = worker_.buffers().take();
         for (int i = 0; i < most_early_buffers; ++i) {
-            auto n = peer_.read_now(buffer.bytes());
+            auto n = client_.stream().read_now(buffer.bytes());
             if (n.has_error())
-                give_up(n.error());
+                reason_ = client_.lost(n.error());
             if (n.has_error() || *n == 0)
                 return;
         }
@@ -158,12 +159,7 @@ private:
         co_await wake_->wait(net::deadline_after(time));
     }
 
-    void give_buffer_back() {
-        const std::size_t octets = std::exchange(octets_read_, 0);
-        if (octets != 0 && engine_.took_secret())
-            base::wipe(buffer_.bytes().data(), octets);
-        buffer_.give_back();
-    }
+    void give_buffer_back() { client_.give_buffer_back(engine_.took_secret()); }
 
     // Replies out, then the next octets in.
     net::awaitable<void> exchange() {
@@ -176,130 +172,55 @@ private:
             engine_.end_session(421, "service shutting down", "shutdown");
             co_return;
         }
-        peer_.deadline(read_limit());
-        for (;;) {
-            auto ready = co_await peer_.readable();
-            if (ready.has_error()) {
-                waited_in_vain(ready.error());
-                co_return;
-            }
-            buffer_ = worker_.buffers().take();
-            auto n = peer_.read_now(buffer_.bytes());
-            if (n.has_error()) {
-                give_up(n.error());
-                co_return;
-            }
-            if (*n == 0) {
-                buffer_.give_back();
-                continue; // not for us after all
-            }
-            note_progress(*n);
-            octets_read_ = *n;
-            engine_.feed(buffer_.bytes().first(*n));
-            co_return;
+        using kind = client_connection::received::kind;
+        auto came = co_await client_.read(engine_.in_command() && !engine_.in_content(), too_slow_at());
+        switch (came.what) {
+        case kind::octets:
+            content_octets_ += came.octets.size();
+            engine_.feed(came.octets);
+            break;
+        case kind::interrupted:
+            engine_.end_session(421, "service shutting down", "shutdown");
+            break;
+        case kind::late:
+            engine_.end_session(421, "too slow", "content arrives too slowly");
+            break;
+        case kind::over:
+            reason_ = std::move(came.reason);
         }
     }
 
-    // Limited by the idle time as a whole, however slowly the client goes on.
     net::awaitable<void> start_tls() {
         if (!reason_.empty())
             co_return;
-        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
-        which_limit_ = limit_kind::idle;
-        auto established = co_await peer_.start_tls(*server_.services_.tls);
-        if (established.has_error()) {
-            handshake_failed(established.error());
-            co_return;
-        }
-        log_tls_established(log_, peer_.peer().display(), *established);
-        engine_.tls_established(std::move(*established));
-    }
-
-    void handshake_failed(const base::error& why) {
-        if (net::stream::is_interrupt(why)) {
-            reason_ = "shutdown";
-        } else if (net::stream::is_timeout(why)) {
-            waited_in_vain(why);
-        } else {
-            log_tls_error(log_, why);
-            reason_ = "peer disconnected: ssl accept";
-        }
-        engine_.tls_failed(reason_);
+        auto established = co_await client_.start_tls(*server_.services_.tls, reason_);
+        if (established)
+            engine_.tls_established(std::move(*established));
+        else
+            engine_.tls_failed(reason_);
     }
 
     net::awaitable<void> write_replies() {
         if (!engine_.has_output())
             co_return;
         std::string replies = engine_.take_output();
-        peer_.deadline(net::deadline_after(server_.settings_.idle_timeout));
-        auto written = co_await peer_.write(replies);
-        if (written.has_error())
-            give_up(written.error());
+        std::string failure = co_await client_.write(replies);
+        if (!failure.empty())
+            reason_ = std::move(failure);
     }
 
-    // The nearest of the limits that hold now.
-    net::time_point read_limit() {
-        const auto& limits = server_.settings_;
-        net::time_point limit = net::deadline_after(limits.idle_timeout);
-        which_limit_ = limit_kind::idle;
+    // When the content that is being received will have come too slowly.
+    net::time_point too_slow_at() {
         if (in_content_ != engine_.in_content()) {
             in_content_ = !in_content_;
             content_started_ = steady_clock::now();
             content_octets_ = 0;
         }
-        if (in_content_) {
-            if (limits.data_rate != 0) {
-                auto earned = seconds(static_cast<std::int64_t>(content_octets_ / limits.data_rate));
-                net::time_point too_slow = content_started_ + grace_for_content + earned;
-                if (too_slow < limit) {
-                    limit = too_slow;
-                    which_limit_ = limit_kind::too_slow;
-                }
-            }
-        } else if (engine_.in_command() && limits.command_timeout.count() > 0) {
-            net::time_point unfinished = command_started_ + limits.command_timeout;
-            if (unfinished < limit) {
-                limit = unfinished;
-                which_limit_ = limit_kind::command;
-            }
-        }
-        return limit;
-    }
-
-    void note_progress(std::size_t octets) {
-        if (in_content_)
-            content_octets_ += octets;
-        else if (!engine_.in_command())
-            command_started_ = steady_clock::now();
-    }
-
-    void waited_in_vain(const base::error& why) {
-        if (net::stream::is_interrupt(why)) {
-            engine_.end_session(421, "service shutting down", "shutdown");
-        } else if (!net::stream::is_timeout(why)) {
-            give_up(why);
-        } else if (which_limit_ == limit_kind::too_slow) {
-            engine_.end_session(421, "too slow", "content arrives too slowly");
-        } else if (which_limit_ == limit_kind::command) {
-            reason_ = "command timeout: command not finished after " +
-                      std::to_string(server_.settings_.command_timeout.count()) + "s";
-        } else {
-            reason_ = idle_timeout_text();
-        }
-    }
-
-    std::string idle_timeout_text() const {
-        return "idle timeout: no activity after " + std::to_string(server_.settings_.idle_timeout.count()) +
-               "s";
-    }
-
-    void give_up(const base::error& why) {
-        if (net::stream::is_tls_failure(why)) {
-            log_tls_error(log_, why);
-            reason_ = "peer disconnected: ssl read";
-        } else {
-            reason_ = net::stream::is_timeout(why) ? "idle timeout: replies not read" : "peer disconnected";
-        }
+        const std::uint64_t rate = server_.settings_.data_rate;
+        if (!in_content_ || rate == 0)
+            return net::time_point::max();
+        auto earned = seconds(static_cast<std::int64_t>(content_octets_ / rate));
+        return content_started_ + grace_for_content + earned;
     }
 
     net::awaitable<void> append(std::span<const char> bytes) {
@@ -327,7 +248,7 @@ private:
                 verify::services{worker_, server_.services_.work, *settings->lookups, settings->timeout});
         verify::request asked{std::string(ask.address),
                               std::string(ask.from),
-                              peer_.peer().display(),
+                              client_.peer().display(),
                               server_.settings_.protocol.domain,
                               std::string(ask.mechanism),
                               std::string(ask.id),
@@ -344,7 +265,7 @@ private:
             found = co_await verifier_->check(std::move(asked));
         }
         if (idle) {
-            reason_ = idle_timeout_text();
+            reason_ = client_.idle_timeout_text();
             co_return;
         }
         answer.what = kind_of(found.what);
@@ -419,9 +340,9 @@ private:
                                   std::move(too_late));
             verdict = co_await filters_->run(std::move(message), std::move(envelope), facts);
         }
-        if (idle || peer_.peer_has_closed()) {
+        if (idle || client_.stream().peer_has_closed()) {
             filters_->discard();
-            reason_ = idle ? idle_timeout_text() : "peer disconnected";
+            reason_ = idle ? client_.idle_timeout_text() : "peer disconnected";
             co_return;
         }
         if (verdict == server_filters::verdict::refused)
@@ -447,12 +368,12 @@ private:
 
     filter::session_facts session_facts() const {
         filter::session_facts facts;
-        facts.address = peer_.peer().address;
-        facts.port = peer_.peer().port;
-        facts.unix_domain = peer_.peer().unix_domain;
+        facts.address = client_.peer().address;
+        facts.port = client_.peer().port;
+        facts.unix_domain = client_.peer().unix_domain;
         facts.domain = server_.settings_.protocol.domain;
-        facts.local_address = peer_.local().address;
-        facts.local_port = peer_.local().port;
+        facts.local_address = client_.local().address;
+        facts.local_port = client_.local().port;
         facts.helo = engine_.helo();
         const auto client = engine_.client_identity();
         facts.mechanism = client.mechanism == "none" ? std::string_view() : client.mechanism;
@@ -491,36 +412,26 @@ private:
         message_.reset();
     }
 
-    // The last reply, and the end of our side; the peer's is not waited for.
     net::awaitable<void> say_goodbye() {
         std::string replies = engine_.take_output();
-        peer_.deadline(net::deadline_after(seconds(10)));
-        auto written = co_await peer_.write(replies);
-        if (!written.has_error())
-            peer_.shutdown_send();
+        co_await client_.say_goodbye(replies);
     }
-
-    enum class limit_kind { idle, command, too_slow };
 
     smtp_server& server_;
     net::worker& worker_;
-    net::stream peer_;
-    base::logger log_;
+    client_connection client_;
+    const base::logger& log_; // of this session
     smtp::server_engine engine_;
     std::optional<net::dnsbl_check> block_lists_; // while it goes on
     std::optional<spool::new_message> message_;
     std::optional<immediate_forwarding> immediate_;
     std::optional<server_filters> filters_;      // made for the first message
     std::unique_ptr<verify::verifier> verifier_; // made for the first recipient
-    net::buffer_pool::loan buffer_;
-    std::size_t octets_read_ = 0;    // into the buffer; 0 when there is none
-    std::optional<net::event> wake_; // ends a pause, brings an answer about a password
-    std::string reason_;             // why the session is over; empty while it goes on
-    net::time_point command_started_{};
+    std::optional<net::event> wake_;             // ends a pause, brings an answer about a password
+    std::string reason_;                         // why the session is over; empty while it goes on
     net::time_point content_started_{};
     bool in_content_ = false; // at the last read: octets of DATA or BDAT are awaited
     std::uint64_t content_octets_ = 0;
-    limit_kind which_limit_ = limit_kind::idle;
     unsigned resets_ = 0;
 };
 
