@@ -66,13 +66,12 @@ base::result<void> only_right(const std::string&, std::string_view password) {
 }
 
 TEST(password_check, says_what_it_is_told) {
+    asker good, bad; // threads are there until the check ends
     relay::password_check by(only_right, 2);
-    asker good;
     good.ask(by, "right");
     good.worker.run();
     ASSERT_TRUE(good.verdict);
     EXPECT_TRUE(good.verdict->success);
-    asker bad;
     bad.ask(by, "wrong");
     bad.worker.run();
     ASSERT_TRUE(bad.verdict);
@@ -83,6 +82,7 @@ TEST(password_check, says_what_it_is_told) {
 
 TEST(password_check, no_answer_in_time_is_neither) {
     auto hang = std::make_shared<gate>();
+    asker one;
     {
         relay::password_check by(
             [hang](const std::string&, std::string_view) {
@@ -90,7 +90,6 @@ TEST(password_check, no_answer_in_time_is_neither) {
                 return base::result<void>();
             },
             1, 20ms);
-        asker one;
         one.ask(by, "right");
         one.worker.run();
         EXPECT_TRUE(one.answered);
@@ -102,13 +101,13 @@ TEST(password_check, no_answer_in_time_is_neither) {
 
 TEST(password_check, ends_early_when_woken) {
     auto hang = std::make_shared<gate>();
+    asker one;
     relay::password_check by(
         [hang](const std::string&, std::string_view) {
             hang->pass();
             return base::result<void>();
         },
         1, 1h);
-    asker one;
     one.ask(by, "right");
     one.worker.post([&one] { one.wake.notify(); });
     one.worker.run();
