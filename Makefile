@@ -39,7 +39,7 @@ help:
 	@echo 'make reference  docs/reference.md anew, after a change to the option table'
 	@echo 'make translations  po/*.po brought into step with the texts of the sources'
 	@echo 'make format   lay out the sources as .clang-format says'
-	@echo 'make tidy     clang-tidy over the files that differ from BASE (default: origin/main, else the last commit)'
+	@echo 'make tidy     clang-tidy over the files that differ from TIDY (default: origin/main, else the last commit)'
 	@echo 'make cppcheck  cppcheck over all sources'
 	@echo 'make valgrind  a short life of the relay under valgrind'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS (default: 60)'
@@ -105,7 +105,7 @@ check-format:
 tidy:
 	@scripts/install-deps --build --test
 	@cmake --preset tidy > /dev/null
-	@scripts/tidy $(BASE)
+	@scripts/tidy $(TIDY)
 
 cppcheck:
 	@scripts/install-deps --build --test

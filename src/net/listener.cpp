@@ -201,7 +201,7 @@ awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& worker
 
 } // namespace
 
-void listener::accept(worker_group& workers, handler h, base::logger log) {
+void listener::accept(worker_group& workers, handler h, const base::logger& log) {
     impl_->counted = impl_->home.activity().listening(impl_->local);
     spawn(impl_->home, accept_loop(impl_, workers, std::move(h), log), log, "accept");
 }

@@ -34,7 +34,7 @@ public:
     // Hands each connection to `handler` on the thread of the worker that it is to live on. When descriptors
     // or memory run out accepting pauses for a moment. The handler must not throw.
     using handler = std::function<void(worker&, stream)>;
-    void accept(worker_group& workers, handler h, base::logger log);
+    void accept(worker_group& workers, handler h, const base::logger& log);
     void stop(); // no further connections
 
 private:

@@ -145,7 +145,7 @@ void worker_group::stop() {
 }
 
 void spawn(worker& on, awaitable<void> what, base::logger log, const char* name) {
-    auto ended = [log = std::move(log), name](std::exception_ptr escaped) {
+    auto ended = [log = std::move(log), name](const std::exception_ptr& escaped) {
         if (!escaped)
             return;
         try {

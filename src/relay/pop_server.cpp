@@ -142,7 +142,7 @@ private:
     net::awaitable<void> start_tls() {
         auto established = co_await client_.start_tls(*services_.tls, reason_);
         if (established)
-            engine_.tls_established(std::move(*established));
+            engine_.tls_established(*established);
     }
 
     net::awaitable<void> open_mailbox(std::string user) {
