@@ -129,6 +129,10 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
     // What is accepted inherits it: no Nagle's delay.
     boost::system::error_code not_tcp;
     socket.set_option(asio::ip::tcp::no_delay(true), not_tcp);
+    // To be told of a connection that has gone while it waited: Asio would else wait for a further one, and
+    // leave those behind it where they are.
+    boost::system::error_code ignored;
+    socket.set_option(asio::socket_base::enable_connection_aborted(true), ignored);
     socket.listen(longest_backlog, code);
     if (code)
         return bind_error(code);

@@ -314,6 +314,22 @@ def test_descriptors_for_sockets(t):
     relay.terminate()
 
 
+def test_connection_gone_before_it_was_taken(t):
+    """Of two that wait the first has gone when its turn comes: the second is served without a third having to come."""
+    spool = t.spool()
+    faults = Faults(t, spool)
+    relay = t.relay(spool=spool, env=faults.env)
+    relay.process.send_signal(signal.SIGSTOP)
+    gone, waiting = relay.connect(), relay.connect()
+    faults.arm(fail_it, 0, errno.ECONNABORTED, sockets=True)
+    relay.process.send_signal(signal.SIGCONT)
+    waiting.expect('220 .*')
+    equal(faults.hits, 1)
+    equal(gone.line(), None)
+    waiting.close()
+    relay.terminate()
+
+
 # ---------------------------------------------------------------- kill -9
 
 def start(t, spool, faults, hop, wait=True):

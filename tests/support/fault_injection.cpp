@@ -287,8 +287,13 @@ int flock(int descriptor, int how) noexcept {
 }
 
 int accept(int descriptor, sockaddr* peer, socklen_t* size) {
-    if (is_on(true) && judge("accept", "", EMFILE) == verdict::fail)
+    if (is_on(true) && judge("accept", "", EMFILE) == verdict::fail) {
+        if (errno == ECONNABORTED) { // then the connection is gone
+            ::syscall(SYS_close, kernel(SYS_accept, descriptor, peer, size));
+            errno = ECONNABORTED;
+        }
         return -1;
+    }
     return static_cast<int>(kernel(SYS_accept, descriptor, peer, size));
 }
 
