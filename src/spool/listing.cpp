@@ -10,11 +10,11 @@ namespace {
 
 struct kind {
     std::string_view suffix;
-    message_state state;
+    listed_state state;
 };
-constexpr kind kinds[] = {{envelope_suffix, message_state::ready},
-                          {busy_suffix, message_state::being_sent},
-                          {bad_suffix, message_state::failed}};
+constexpr kind kinds[] = {{envelope_suffix, listed_state::ready},
+                          {busy_suffix, listed_state::being_sent},
+                          {bad_suffix, listed_state::failed}};
 
 listed_message look_at(const folder& dir, std::string id, const kind& k) {
     listed_message m{.id = std::move(id), .state = k.state, .content_size = {}, .envelope = {}};

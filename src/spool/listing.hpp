@@ -11,11 +11,11 @@
 
 namespace spool {
 
-enum class message_state { ready, being_sent, failed };
+enum class listed_state { ready, being_sent, failed };
 
 struct listed_message {
     std::string id;
-    message_state state = message_state::ready;
+    listed_state state = listed_state::ready;
     std::optional<std::uint64_t> content_size;     // nothing if there is no content file
     std::optional<mail::parsed_envelope> envelope; // nothing if it cannot be read
 };

@@ -121,9 +121,9 @@ int serve(tools::opened_spool& spool) {
 
 submit::queued_message shown(const spool::listed_message& m) {
     submit::queued_message q{.id = m.id};
-    q.mark = m.state == spool::message_state::being_sent ? '*'
-             : m.state == spool::message_state::failed   ? '!'
-                                                         : ' ';
+    q.mark = m.state == spool::listed_state::being_sent ? '*'
+             : m.state == spool::listed_state::failed   ? '!'
+                                                        : ' ';
     q.size = m.content_size.value_or(0);
     if (const auto name = spool::parse_name(m.id))
         q.arrived = os::local_time(static_cast<std::int64_t>(name->time));
@@ -138,7 +138,7 @@ submit::queued_message shown(const spool::listed_message& m) {
     q.recipients.insert(q.recipients.end(), m.envelope->value.to_remote.begin(),
                         m.envelope->value.to_remote.end());
     constexpr std::string_view reason = "X-MailRelay-Reason: ";
-    if (m.state == spool::message_state::failed)
+    if (m.state == spool::listed_state::failed)
         for (const std::string& line : m.envelope->extra) // the last one is the newest
             if (line.starts_with(reason))
                 q.reason = line.substr(reason.size());
