@@ -283,6 +283,11 @@ std::optional<file_version> version_of(const std::string& path) {
                         static_cast<std::uint64_t>(found.st_size), found.st_ino};
 }
 
+bool is_readable_by_all(const std::string& path) {
+    struct stat found {};
+    return ::stat(path.c_str(), &found) == 0 && (found.st_mode & S_IROTH) != 0;
+}
+
 std::string host_name() {
     char name[256] = "";
     if (::gethostname(name, sizeof name - 1) != 0)

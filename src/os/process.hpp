@@ -97,6 +97,8 @@ struct file_version {
     bool operator==(const file_version&) const = default;
 };
 std::optional<file_version> version_of(const std::string& path);
+// Whether the file's mode lets every user read it; a directory on the way may still keep them out.
+bool is_readable_by_all(const std::string& path);
 
 // Node name, and the canonical name found by resolving it, empty if there is none [blocks].
 std::string host_name();

@@ -28,9 +28,8 @@ public:
 
     // Asks for a program; the answer is heard from the child_process. `arguments` stand behind the path,
     // which is argv[0]. It gets the descriptors 0, 1 and 2 alone, two environment variables, umask 077,
-    // default signals and a process group of its own. Does not block; any thread. Errors: EAGAIN if too
-    // many
-    // requests wait, EPIPE if both processes were killed, or what the system says.
+    // default signals and a process group of its own. Does not block; any thread. Errors: EAGAIN
+    // if too many requests wait, EPIPE if both processes were killed, or what the system says.
     base::result<child_process> start(const std::string& path,
                                       const std::vector<std::string>& arguments) const;
 

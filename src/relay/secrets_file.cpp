@@ -46,6 +46,9 @@ base::result<void> secrets_file::load() {
         return first.outcome.error();
     if (first.errors)
         return base::error{{}, "invalid secrets file"};
+    os::root_scope as_root;
+    if (os::is_readable_by_all(path_))
+        log_.warning("secrets file [{}] can be read by every user", base::printable(path_));
     version_ = first.version;
     outcome_ = std::move(first.outcome);
     looked_ = steady_clock::now();

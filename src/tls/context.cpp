@@ -38,6 +38,8 @@ base::result<material> read_files(const settings& given, const base::logger& log
             return file_error("open", key.error().code.message(), key_file(given));
         }
         out.key = std::move(*key);
+        if (os::is_readable_by_all(key_file(given)))
+            log.warning("ssl key file [{}] can be read by every user", base::printable(key_file(given)));
         auto certificates = os::read_secret_file(certificate_file(given));
         if (certificates.has_error()) {
             log.warning("cannot open ssl certificate file: {}", base::printable(certificate_file(given)));

@@ -7,6 +7,7 @@ import socket
 import time
 
 import harness
+from certificates import Authority
 from harness import equal, find, match, need, until
 
 body = b'Subject: a test\r\n\r\nHello.\r\n'
@@ -41,6 +42,21 @@ def check_sent_by(relay, name):
     equal(message.field('Authentication'), name)
     match(message.content.decode(), r'^Received: .* with ESMTPA ; ')
     check_no_secret(relay)
+
+
+def test_modes_of_files(t):
+    """Secrets and keys that every user could read are warned of, once, at the start; others are not."""
+    files = {'secrets file': t.file('auth', secrets), 'ssl key file': Authority(t).issue('a.example')}
+    for mode, warned in ((0o644, True), (0o604, True), (0o640, False), (0o600, False)):
+        for path in files.values():
+            os.chmod(path, mode)
+        relay = t.relay(server_auth=files['secrets file'], server_tls=True, server_tls_certificate=files['ssl key file'],
+                        spool=t.spool(f'spool{mode:o}'))
+        relay.greeted().close()
+        relay.terminate()
+        for name, path in files.items():
+            line = f'warning: {name} [{path}] can be read by every user'
+            equal(relay.output.count(line), int(warned), f'{name} of mode {mode:o}')
 
 
 def test_replies(t):
