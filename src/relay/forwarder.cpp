@@ -90,19 +90,14 @@ void forwarder::note_request(run_reason why) {
 
 void forwarder::stop(std::function<void()> ended) {
     worker_.post([this, done = std::move(ended)] {
-        stopping_ = true;
         ended_ = done;
         wake_.notify();
-        for (const auto& sender : senders_)
-            sender->stop_connecting();
+        end_run(false);
     });
 }
 
 void forwarder::cut_short() {
-    worker_.post([this] {
-        for (const auto& sender : senders_)
-            sender->interrupt();
-    });
+    worker_.post([this] { end_run(true); });
 }
 
 void forwarder::end_run(bool at_once) {
@@ -224,18 +219,20 @@ net::awaitable<base::result<void>> forwarder::forward_all(spool::ready_messages 
 // While one message is sent the next one is fetched, so that neither disk nor network waits for the other;
 // but only over a connection that has been made, lest messages are claimed for nothing.
 net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by) {
-    bool leads = &by == &first_sender();
+    const bool leads = &by == &first_sender();
+    bool given_up = false;
     auto over = [&] {
-        return run.outcome.has_error() || stopping_ || run_ends_;
+        return given_up || run.outcome.has_error() || stopping_ || run_ends_;
     };
     auto coming = run.messages.take_next();
-    while (coming && !over()) {
+    while (coming) {
         auto next = co_await coming.wait();
         if (!next)
             break;
         base::result<outgoing_message> message = std::move(*next);
-        if (message.has_value() && over()) {
-            co_await put_back(store_, work_, std::move(*message), log_);
+        if (over()) {
+            if (message.has_value())
+                co_await put_back(store_, work_, std::move(*message), log_);
             break;
         }
         if (message.has_value()) {
@@ -243,22 +240,16 @@ net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by)
             if (by.connected())
                 coming = run.messages.take_next();
             auto delivered = co_await deliver(std::move(*message), by);
-            if (delivered.has_error() && !leads) {
-                log_.warning("smtp client error: {}", delivered.error().message());
-                break;
-            }
-            if (delivered.has_error())
+            given_up = delivered.has_error();
+            if (given_up && leads)
                 run.outcome = delivered;
+            else if (given_up)
+                log_.warning("smtp client error: {}", delivered.error().message());
         }
         if (leads && by.connected() && !over())
             call_helpers(run);
         if (!coming && !over())
             coming = run.messages.take_next();
-    }
-    if (coming) {
-        auto next = co_await coming.wait();
-        if (next && next->has_value())
-            co_await put_back(store_, work_, std::move(**next), log_);
     }
     co_await by.quit();
 }
