@@ -145,16 +145,17 @@ def test_timeout(t):
 
 def test_waits_its_turn(t):
     """A program that cannot be started for want of processes is started when there are some: nobody is refused for that."""
-    # Counted for each process: the first of the relay makes the starter's keeper, the first of that the starter.
+    # Counted for each process: the first of the relay makes the starter's keeper, the first of that the starter. Outside of
+    # the sandbox threads are made by another call.
     shortage = ['-e', 'trace=clone', '-e', 'inject=clone:error=EAGAIN:when=2..3', '-o', t.dir / 'trace']
-    relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), prefix=[harness.find('strace'), '-D', '-f', *shortage])
+    relay = t.relay(no_sandbox=True, address_verifier=script(t, 'echo; echo "$1"; exit 1'), prefix=[harness.find('strace'), '-D', '-f', *shortage])
     with relay.greeted() as wire:
         wire.ask('MAIL FROM:<s@x>', 250)
         wire.exact('RCPT TO:<a@b>', '250 recipient <a@b> OK')
         wire.exact('RCPT TO:<c@d>', '250 recipient <c@d> OK')
     match((t.dir / 'trace').read_text(), r'clone\(.*EAGAIN.*INJECTED')
     relay.terminate()
-    relay = t.relay(address_verifier=script(t, 'echo; echo "$1"; exit 1'), filter_timeout=1,
+    relay = t.relay(no_sandbox=True, address_verifier=script(t, 'echo; echo "$1"; exit 1'), filter_timeout=1,
                     prefix=[harness.find('strace'), '-D', '-f', *shortage[:3], 'inject=clone:error=EAGAIN:when=2+', *shortage[4:]])
     with relay.greeted() as wire:
         wire.ask('MAIL FROM:<s@x>', 250)
