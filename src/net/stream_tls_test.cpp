@@ -34,6 +34,7 @@ protected:
         static const tls::testing::authority authority;
         static const tls::testing::identity own = authority.issue("server.example");
         std::ofstream(folder_ / "server.pem") << own.key << own.certificate;
+        std::filesystem::permissions(folder_ / "server.pem", std::filesystem::perms::owner_read);
         server_ = context(tls::role::server);
         client_ = context(tls::role::client);
         auto handler = [this](net::worker& on, net::stream s) {

@@ -49,6 +49,8 @@ protected:
 
     std::string file(const std::string& name, const std::string& text) {
         std::ofstream(folder_ / name) << text;
+        using std::filesystem::perms;
+        std::filesystem::permissions(folder_ / name, perms::owner_read | perms::owner_write);
         return (folder_ / name).string();
     }
     std::string authority_file() { return file("ca.pem", authority().certificate()); }
