@@ -9,6 +9,8 @@
 //
 // Sources are 127.0.0.2 and up, 500 sessions each, since ports are finite and servers limit sessions per
 // address.
+#include "tls/openssl_owners.hpp"
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -37,16 +39,7 @@ namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 using clock = std::chrono::steady_clock;
 
-template <auto Free>
-struct freed_by {
-    template <class T>
-    void operator()(T* p) const noexcept {
-        Free(p);
-    }
-};
-using tls_context = std::unique_ptr<SSL_CTX, freed_by<SSL_CTX_free>>;
-using tls_connection = std::unique_ptr<SSL, freed_by<SSL_free>>;
-using tls_session = std::unique_ptr<SSL_SESSION, freed_by<SSL_SESSION_free>>;
+using tls_session = std::unique_ptr<SSL_SESSION, tls::freeing<SSL_SESSION_free>>;
 
 // The latest session that the server gave to this client, to be resumed.
 int keep_session(SSL* connection, SSL_SESSION* session) {
@@ -54,8 +47,8 @@ int keep_session(SSL* connection, SSL_SESSION* session) {
     return 1; // kept: the reference is ours
 }
 
-tls_context make_context() {
-    tls_context context(SSL_CTX_new(TLS_client_method()));
+tls::context_ptr make_context() {
+    tls::context_ptr context(SSL_CTX_new(TLS_client_method()));
     SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context.get(), keep_session);
@@ -147,13 +140,13 @@ private:
     }
 
     tcp::socket peer_;
-    tls_connection tls_;
+    tls::session_ptr tls_;
     std::string input_;
 };
 
 void hold(std::uint16_t port, unsigned count, bool with_tls) {
     asio::io_context context;
-    const tls_context tls = make_context();
+    const tls::context_ptr tls = make_context();
     tls_session none;
     std::vector<std::unique_ptr<session>> open;
     for (unsigned i = 0; i < count; ++i) {
@@ -177,7 +170,7 @@ struct handshake_count {
 
 handshake_count one_client(std::uint16_t port, clock::time_point end, bool resume, bool starttls) {
     asio::io_context context;
-    const tls_context tls = make_context();
+    const tls::context_ptr tls = make_context();
     tls_session latest;
     handshake_count count;
     while (clock::now() < end) {
