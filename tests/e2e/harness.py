@@ -510,15 +510,19 @@ class Wire:
         finally:
             self.socket.settimeout(patience)
 
-    def submit(self, body, sender='me@example.com', to=('you@example.net',), mail='', stuff=True):
-        """One message; the reply to its end as (code, [texts]). `body` as it shall be stored."""
+    def submit(self, body, **how):
+        """One message; the reply to its end as (code, [texts])."""
+        self.hand_over(body, **how)
+        return self.reply()
+
+    def hand_over(self, body, sender='me@example.com', to=('you@example.net',), mail='', stuff=True):
+        """One message, whose last reply is not waited for. `body` as it shall be stored."""
         self.ask(f'MAIL FROM:<{sender}>{mail}', 250)
         for address in to:
             self.ask(f'RCPT TO:<{address}>', 250)
         self.ask('DATA', 354)
         self.send((dot_stuffed(body) if stuff else body) + b'.\r\n')
         self.said.append('.')
-        return self.reply()
 
     def play(self, script, **values):
         """A dialogue, one step a line:

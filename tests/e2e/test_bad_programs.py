@@ -131,10 +131,7 @@ class AsServerFilter:
         t.file('behaviour', behaviour.replace('DIR', str(t.dir)))
         with nothing_left(relay, relay.spool, t.dir):
             with relay.greeted() as wire:
-                wire.ask('MAIL FROM:<a@b>', 250)
-                wire.ask('RCPT TO:<c@d>', 250)
-                wire.ask('DATA', 354)
-                wire.send(bad + b'.\r\n')
+                wire.hand_over(bad)
                 until(lambda: (t.dir / 'pid').exists(), 'it runs')
                 equal(self.others.submit(good), processed, 'another session')
                 equal(wire.reply(), reply)

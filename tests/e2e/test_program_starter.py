@@ -26,10 +26,7 @@ def test_killed(t):
     """The program that was running counts as killed; the next one is started."""
     relay = t.relay(filter=script(t, f'echo $$ >{t.dir}/pid.new; mv {t.dir}/pid.new {t.dir}/pid; test -e {t.dir}/go || exec sleep 1000'))
     with relay.greeted() as wire:
-        wire.ask('MAIL FROM:<s@x>', 250)
-        wire.ask('RCPT TO:<a@b>', 250)
-        wire.ask('DATA', 354)
-        wire.send(message + b'.\r\n')
+        wire.hand_over(message)
         until(lambda: (t.dir / 'pid').exists(), 'the filter runs')
         pid = int((t.dir / 'pid').read_text())
         keeper, starter = starters(relay.pid)
@@ -73,10 +70,7 @@ def test_relay_killed(t):
     """Nothing of it is left, also not what ignores polite signals."""
     relay = t.relay(filter=script(t, f'trap "" TERM HUP; echo $$ >{t.dir}/pid.new; mv {t.dir}/pid.new {t.dir}/pid; sleep 1000; sleep 1000'))
     with relay.greeted() as wire:
-        wire.ask('MAIL FROM:<s@x>', 250)
-        wire.ask('RCPT TO:<a@b>', 250)
-        wire.ask('DATA', 354)
-        wire.send(message + b'.\r\n')
+        wire.hand_over(message)
         until(lambda: (t.dir / 'pid').exists(), 'the filter runs')
         mine = starters(relay.pid) + [int((t.dir / 'pid').read_text())]
         equal(len(mine), 3)
@@ -89,10 +83,7 @@ def test_signals_to_all(t):
     """A terminal's interrupt goes to every process; the filter in hand is still finished."""
     relay = t.relay(filter=script(t, f'touch {t.dir}/begun; while [ ! -e {t.dir}/go ]; do sleep 0.1; done'))
     with relay.greeted() as wire:
-        wire.ask('MAIL FROM:<s@x>', 250)
-        wire.ask('RCPT TO:<a@b>', 250)
-        wire.ask('DATA', 354)
-        wire.send(message + b'.\r\n')
+        wire.hand_over(message)
         until(lambda: (t.dir / 'begun').exists(), 'the filter runs')
         for pid in [*starters(relay.pid), relay.pid]:
             os.kill(pid, signal.SIGINT)
