@@ -21,6 +21,17 @@ using boost::asio::ip::address_v6;
 
 constexpr std::size_t header_size = 12;
 constexpr unsigned internet_class = 1;
+constexpr std::size_t longest_name = 255; // octets (RFC 1035 section 2.3.4); c-ares does not ask
+
+// Octets of a name as c-ares writes it: "\." and "\255" are one; a length stands before each label, 0 at the
+// end.
+std::size_t size_in_packet(std::string_view name) {
+    std::size_t out = 2;
+    for (std::size_t at = 0; at < name.size(); ++at, ++out)
+        if (name[at] == '\\')
+            at += name.substr(at + 1, 1).find_first_of("0123456789") == 0 ? 3 : 1;
+    return out;
+}
 
 class packet_reader {
 public:
@@ -51,6 +62,8 @@ public:
             return fail();
         std::string out = base::to_lower(text);
         ares_free_string(text);
+        if (size_in_packet(out) > longest_name)
+            return fail();
         at_ += static_cast<std::size_t>(used);
         return out;
     }

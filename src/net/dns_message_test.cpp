@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string_view>
 
 namespace net {
@@ -75,6 +76,44 @@ TEST(dns_message, cut_off_anywhere) {
 
 TEST(dns_message, names_that_go_in_circles) {
     EXPECT_TRUE(read(header + octets("\xc0\x0c\0\1\0\1") + first_mx + address).has_error());
+}
+
+// `count` labels of 63 octets and one of `last`: 64 * count + last + 2 octets (the name ends with an empty
+// label).
+std::string long_name(int count, char last) {
+    std::string out;
+    for (int n = 0; n < count; ++n)
+        out += '\x3f' + std::string(63, 'n');
+    return out + last + std::string(static_cast<std::size_t>(last), '\1') + '\0';
+}
+
+TEST(dns_message, names_have_255_octets_at_most) {
+    const std::string rest = octets("\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1");
+    auto answer = read(header + question + long_name(3, 61) + rest + address);
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->records.size(), 2U);
+    EXPECT_TRUE(read(header + question + long_name(3, 62) + rest + address).has_error());
+    EXPECT_TRUE(read(header + question + long_name(40, 10) + rest + address).has_error());
+}
+
+TEST(dns_message, compression_does_not_make_names_longer) {
+    // The question's name has 13 octets, the record's 64 * 3 + 51 before it goes on as that one.
+    const std::string rest = octets("\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1");
+    auto start = [](char last) {
+        return long_name(3, last).substr(0, 192U + 1 + static_cast<std::size_t>(last));
+    };
+    EXPECT_TRUE(read(header + question + start(49) + rest + address).has_value());
+    EXPECT_TRUE(read(header + question + start(50) + rest + address).has_error());
+}
+
+TEST(dns_message, octets_of_a_name_count_once_though_they_are_written_with_a_backslash) {
+    const std::string rest = octets("\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1");
+    std::string name = long_name(3, 61);
+    for (char c : {'.', '\\', '\xff'}) {
+        std::fill_n(name.begin() + 1, 63, c);
+        EXPECT_TRUE(read(header + question + name + rest + address).has_value());
+        EXPECT_TRUE(read(header + question + '\1' + c + name + rest + address).has_error());
+    }
 }
 
 TEST(dns_message, a_question_is_no_answer) {
