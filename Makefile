@@ -2,6 +2,8 @@
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+# more options for tests/fuzz/run, e.g. make fuzz FUZZ_OPTIONS='--seed 1 --filter envelope'
+FUZZ_OPTIONS ?=
 EMAILRELAY_WERROR ?= OFF
 # more options for the test runner, e.g. make test TEST_OPTIONS='--filter spool'
 TEST_OPTIONS ?=
@@ -119,7 +121,7 @@ valgrind:
 fuzz:
 	@scripts/install-deps --build --test
 	@$(call build,fuzz,fuzz_targets)
-	@tests/fuzz/run --bin-dir build/fuzz/bin --seconds $(FUZZ_SECONDS)
+	@tests/fuzz/run --bin-dir build/fuzz/bin --seconds $(FUZZ_SECONDS) $(FUZZ_OPTIONS)
 
 fuzz-end-to-end:
 	@scripts/install-deps --build --test
