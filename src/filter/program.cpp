@@ -28,10 +28,11 @@ program::program(std::string path, std::string directory, const services& with,
 net::awaitable<result> program::run(const job& now) {
     now.log.verbose("{} [{}]: [{}]: running {}", prefix_of(now.what), base::printable(name_), now.id,
                     base::printable(path_));
-    std::vector<std::string> arguments{directory_ + base_name(now.content_path),
-                                       directory_ + base_name(now.envelope_path)};
-    net::program_end end = co_await process_.run(path_, std::move(arguments), octets_examined,
-                                                 net::deadline_after(timeout_), now.log);
+    os::start_request asked(path_);
+    for (const std::string& file : {now.content_path, now.envelope_path})
+        asked.add(directory_ + base_name(file));
+    net::program_end end =
+        co_await process_.run(std::move(asked), octets_examined, net::deadline_after(timeout_), now.log);
     co_return judge(now, end);
 }
 

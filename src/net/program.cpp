@@ -87,12 +87,11 @@ awaitable<void> program_run::see_off(worker& on, std::shared_ptr<state> going) {
 
 // Gives it also when time is up or it is interrupted before it is known whether it runs.
 awaitable<base::result<std::shared_ptr<program_run::state>>>
-program_run::start_once(const std::string& path, const std::vector<std::string>& arguments,
-                        time_point deadline) {
-    auto asked = starter_.start(path, arguments);
-    if (asked.has_error())
-        co_return asked.error();
-    auto now = std::make_shared<state>(worker_, std::move(*asked));
+program_run::start_once(const os::start_request& asked, time_point deadline) {
+    auto begun = starter_.start(asked);
+    if (begun.has_error())
+        co_return begun.error();
+    auto now = std::make_shared<state>(worker_, std::move(*begun));
     running_ = now;
     auto time_is_up = [now] {
         now->stop_waiting();
@@ -107,24 +106,24 @@ program_run::start_once(const std::string& path, const std::vector<std::string>&
 
 // A program that cannot be had for want of descriptors or processes is waited for.
 awaitable<base::result<std::shared_ptr<program_run::state>>>
-program_run::start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline) {
-    auto started = co_await start_once(path, arguments, deadline);
+program_run::start(const os::start_request& asked, time_point deadline) {
+    auto started = co_await start_once(asked, deadline);
     while (started.has_error() && is_shortage(started.error().code) && !interrupted_ &&
            std::chrono::steady_clock::now() < deadline) {
         if (!wake_)
             wake_.emplace(worker_);
         co_await wake_->wait(std::chrono::steady_clock::now() + while_short);
-        started = co_await start_once(path, arguments, deadline);
+        started = co_await start_once(asked, deadline);
     }
     co_return started;
 }
 
-awaitable<program_end> program_run::run(std::string path, std::vector<std::string> arguments,
-                                        std::size_t kept, time_point deadline, base::logger log) {
+awaitable<program_end> program_run::run(os::start_request asked, std::size_t kept, time_point deadline,
+                                        base::logger log) {
     using how = program_end::how;
     program_end end;
     interrupted_ = false;
-    auto started = co_await start(path, arguments, deadline);
+    auto started = co_await start(asked, deadline);
     if (started.has_error()) {
         bool in_turn = is_shortage(started.error().code);
         end.what = !in_turn ? how::not_started : interrupted_ ? how::interrupted : how::timed_out;

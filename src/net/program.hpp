@@ -1,4 +1,4 @@
-// Runs a program of the user's and waits for its end without blocking a thread
+// Runs a program of the user's, or a task of our own, and waits for its end without blocking a thread
 // (spec/filters-and-verifiers.md section 3).
 //
 // The end is the end of its output *and* its exit: a grandchild that keeps the output open delays it. At the
@@ -16,7 +16,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace net {
 
@@ -34,17 +33,17 @@ public:
     program_run(worker& on, const os::program_starter& starter) : worker_(on), starter_(starter) {}
 
     // `kept`: octets of output that are wanted; more is read and thrown away.
-    awaitable<program_end> run(std::string path, std::vector<std::string> arguments, std::size_t kept,
-                               time_point deadline, base::logger log);
+    awaitable<program_end> run(os::start_request asked, std::size_t kept, time_point deadline,
+                               base::logger log);
 
     void interrupt(); // on the worker's thread
 
 private:
     struct state;
-    awaitable<base::result<std::shared_ptr<state>>>
-    start(const std::string& path, const std::vector<std::string>& arguments, time_point deadline);
-    awaitable<base::result<std::shared_ptr<state>>>
-    start_once(const std::string& path, const std::vector<std::string>& arguments, time_point deadline);
+    awaitable<base::result<std::shared_ptr<state>>> start(const os::start_request& asked,
+                                                          time_point deadline);
+    awaitable<base::result<std::shared_ptr<state>>> start_once(const os::start_request& asked,
+                                                               time_point deadline);
     static awaitable<base::result<os::program_report>> next_report(std::shared_ptr<state> of);
     static awaitable<void> see_off(worker& on, std::shared_ptr<state> going);
 

@@ -1,5 +1,5 @@
 // A program of the user's that runs, or is about to: a filter or verifier (spec/filters-and-verifiers.md
-// section 3, design.md section 5).
+// section 3, design.md section 5). Or a task of our own (program_starter.hpp).
 //
 // It is a child of the starter (program_starter.hpp), which is told about it, and tells of it, through a
 // socket of the program's own. One thread at a time uses a child_process; nothing here blocks.
@@ -47,8 +47,9 @@ struct program_report {
 class child_process {
 public:
     child_process() = default;
-    child_process(std::string path, descriptor reports, descriptor output)
-        : path_(std::move(path)), reports_(std::move(reports)), output_(std::move(output)) {}
+    // `what` stands in errors.
+    child_process(std::string what, descriptor reports, descriptor output)
+        : what_(std::move(what)), reports_(std::move(reports)), output_(std::move(output)) {}
 
     // Readable when there is something to hear.
     int reports() const noexcept { return reports_.number(); }
@@ -67,7 +68,7 @@ public:
     void let_go() noexcept;
 
 private:
-    std::string path_;
+    std::string what_;
     descriptor reports_;
     descriptor output_;
     bool started_ = false;

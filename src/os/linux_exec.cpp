@@ -111,12 +111,7 @@ rlimit descriptors_as_we_were_given() {
 
 } // namespace
 
-base::result<started_program> start_program(const std::vector<std::string>& words, int null, int output) {
-    // exec wants non-const pointers and changes nothing.
-    std::vector<char*> pointers;
-    for (const std::string& word : words)
-        pointers.push_back(const_cast<char*>(word.c_str()));
-    pointers.push_back(nullptr);
+base::result<started_program> start_program(const std::vector<char*>& words, int null, int output) {
     std::string search = "PATH=/usr/bin:/bin", separators = "IFS= \t\n";
     std::array<char*, 3> environment{search.data(), separators.data(), nullptr};
 
@@ -124,8 +119,8 @@ base::result<started_program> start_program(const std::vector<std::string>& word
     if (!stack.good())
         return base::last_error("mmap");
     orders o;
-    o.path = words.front().c_str();
-    o.arguments = pointers.data();
+    o.path = words.front();
+    o.arguments = words.data();
     o.environment = environment.data();
     o.null = null;
     o.output = output;
@@ -146,7 +141,7 @@ base::result<started_program> start_program(const std::vector<std::string>& word
     if (o.error == 0)
         return started;
     ::waitpid(pid, nullptr, 0);
-    return base::make_error(o.error, "exec " + words.front());
+    return base::make_error(o.error, std::string("exec ") + words.front());
 }
 
 } // namespace os

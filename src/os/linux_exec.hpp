@@ -4,7 +4,6 @@
 #include "base/result.hpp"
 #include "os/child_process.hpp"
 
-#include <string>
 #include <vector>
 
 namespace os {
@@ -14,8 +13,8 @@ struct started_program {
     descriptor end{}; // readable when it has ended
 };
 
-// `words`: path and arguments. `null` and `output` are above 2. The caller has the ids that the program is to
-// have. [blocks] Returns when it is running.
-base::result<started_program> start_program(const std::vector<std::string>& words, int null, int output);
+// `words`: path, arguments, and a null pointer. `null` and `output` are above 2. The caller has the ids that
+// the program is to have. [blocks] Returns when it is running.
+base::result<started_program> start_program(const std::vector<char*>& words, int null, int output);
 
 } // namespace os

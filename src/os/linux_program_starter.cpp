@@ -3,10 +3,11 @@
 // A request is one packet on the common socket: the words, each with a NUL behind it, and two descriptors:
 // the program's own socket and its standard output. On the program's own socket the starter says that it
 // runs, or why not, and how it has ended; the relay has it signalled, and by closing the socket has it
-// killed.
+// killed. "Program" is also what runs a task.
 #include "os/program_starter.hpp"
 
 #include "os/linux_exec.hpp"
+#include "os/linux_task.hpp"
 #include "os/process.hpp"
 #include "os/thread_name.hpp"
 
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,10 +27,21 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 namespace os {
+
+// What makes one starter another than the other.
+struct starter_conduct {
+    std::string title;
+    bool runs_task = false; // with the ids that it has, those that can be regained too
+    std::size_t most = 0;   // programs at a time; descriptors may be a limit as well
+    // `null` and `output` are above 2.
+    std::function<base::result<started_program>(const std::vector<char*>& words, int null, int output)> start;
+};
 
 namespace {
 
@@ -53,7 +66,8 @@ bool is_at_its_end(int socket) {
 // --- in the starter
 
 struct request {
-    std::vector<std::string> words;
+    std::vector<char*> words; // in the buffer, and a null pointer
+    std::size_t size = 0;     // of what is in the buffer
     descriptor reports, output;
 };
 
@@ -73,6 +87,7 @@ received receive(int socket, std::vector<char>& buffer, request& into) {
         return received::end;
     if (size < 0)
         return errno == EAGAIN || errno == EINTR ? received::nothing : received::end;
+    into.size = static_cast<std::size_t>(size);
     std::array<descriptor, descriptors_in_request> given;
     std::size_t count = 0;
     for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
@@ -87,12 +102,13 @@ received receive(int socket, std::vector<char>& buffer, request& into) {
         }
     }
     bool whole = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    if (!whole || count != given.size() || buffer[static_cast<std::size_t>(size) - 1] != '\0')
+    if (!whole || count != given.size() || buffer[into.size - 1] != '\0')
         return received::nothing;
     into.words.clear();
-    const char* end = buffer.data() + size;
-    for (const char* at = buffer.data(); at < end; at += into.words.back().size() + 1)
-        into.words.emplace_back(at);
+    char* end = buffer.data() + size;
+    for (char* at = buffer.data(); at < end; at += std::strlen(at) + 1)
+        into.words.push_back(at);
+    into.words.push_back(nullptr);
     into.reports = std::move(given[0]);
     into.output = std::move(given[1]);
     return received::request;
@@ -100,8 +116,8 @@ received receive(int socket, std::vector<char>& buffer, request& into) {
 
 class starter {
 public:
-    starter(int requests, const std::vector<std::string>& allowed, int null)
-        : requests_(requests), allowed_(allowed), null_(null), buffer_(most_request) {}
+    starter(int requests, const starter_conduct& how, int null)
+        : requests_(requests), how_(how), null_(null), buffer_(most_request) {}
 
     // Until the relay is gone. False if it cannot work.
     bool run();
@@ -122,16 +138,17 @@ private:
     bool watch(int number, std::uint64_t what) const;
     void watch_requests();
     void take_requests();
-    void begin(request asked);
+    void begin(request& asked);
     void serve(std::uint64_t number, about what);
     void hear(program& one);
+    void kill(const program& one) const;
     static void report(int socket, program_report::kind what, int value);
     static void tell_end(program& one);
     bool is_over(const program& one) const { return one.ended && one.reports.number() < 0; }
     void kill_all();
 
     const int requests_;
-    const std::vector<std::string>& allowed_;
+    const starter_conduct& how_;
     const int null_;
     std::vector<char> buffer_;
     descriptor events_;
@@ -153,6 +170,7 @@ void starter::watch_requests() {
     constexpr std::size_t of_our_own = 16, for_each = 2;
     std::size_t limit = descriptor_limit();
     std::size_t most = limit > 2 * of_our_own ? (limit - of_our_own) / for_each : 1;
+    most = std::min(most, how_.most);
     bool wanted = !relay_is_gone_ && programs_.size() < most;
     if (wanted == taking_)
         return;
@@ -173,7 +191,7 @@ void starter::take_requests() {
     request asked;
     switch (receive(requests_, buffer_, asked)) {
     case received::request:
-        begin(std::move(asked));
+        begin(asked);
         break;
     case received::nothing:
         break;
@@ -181,16 +199,15 @@ void starter::take_requests() {
         relay_is_gone_ = true;
         break;
     }
+    base::wipe(buffer_.data(), asked.size);
 }
 
-void starter::begin(request asked) {
+void starter::begin(request& asked) {
     using enum program_report::kind;
     int socket = asked.reports.number();
     if (is_at_its_end(socket))
         return; // it took too long
-    if (std::find(allowed_.begin(), allowed_.end(), asked.words.front()) == allowed_.end())
-        return report(socket, not_started, EPERM);
-    auto running = start_program(asked.words, null_, asked.output.number());
+    auto running = how_.start(asked.words, null_, asked.output.number());
     if (running.has_error())
         return report(socket, not_started, running.error().code.value());
     std::uint64_t number = next_number_++;
@@ -220,7 +237,9 @@ void starter::hear(program& one) {
     char octet = 0;
     ssize_t size = 0;
     while ((size = ::recv(one.reports.number(), &octet, 1, MSG_DONTWAIT)) > 0) {
-        if (octet == ask_terminate)
+        if (octet == ask_terminate && how_.runs_task)
+            kill(one);
+        else if (octet == ask_terminate)
             ::kill(-one.pid, SIGTERM);
         else if (octet == ask_let_go)
             one.let_go = true;
@@ -229,7 +248,16 @@ void starter::hear(program& one) {
         return;
     one.reports.reset();
     if (!one.let_go)
-        ::kill(-one.pid, SIGKILL);
+        kill(one);
+}
+
+// A program may put children into groups of their own and out of its hands. Of a task nothing is to stay that
+// hangs, or they would become more and more: there is no limit to their number but this.
+void starter::kill(const program& one) const {
+    const std::vector<int> others = how_.runs_task ? descendants_of(one.pid) : std::vector<int>();
+    ::kill(-one.pid, SIGKILL);
+    for (int pid : others)
+        ::kill(pid, SIGKILL);
 }
 
 void starter::serve(std::uint64_t number, about what) {
@@ -253,7 +281,7 @@ void starter::kill_all() {
     for (auto& [number, one] : programs_) {
         hear(one); // it may have been let go
         if (one.reports.number() >= 0)
-            ::kill(-one.pid, SIGKILL);
+            kill(one);
         one.reports.reset();
     }
     std::erase_if(programs_, [this](auto& each) {
@@ -289,11 +317,15 @@ bool starter::run() {
 
 // What the starter and its keeper have in common. Signals for the relay may be sent to all of its processes
 // (by a terminal, by a service manager); these two go when it has gone.
-bool become_another_process() {
+bool become_another_process(const starter_conduct& how) {
     for (int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE})
         ::signal(number, SIG_IGN);
     ::signal(SIGCHLD, SIG_DFL);
-    name_thread("emailrelay-prog");
+    ::closelog(); // or libraries that log would write to what has the number of its socket then
+    name_thread(how.title);
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // a program of the same user shall not take it over
+    if (how.runs_task)
+        return true;
     // Those of programs: root is not to be regained. Not asked for where it is so: a service manager may
     // forbid these calls.
     gid_t real_gid = 0, gid = 0, saved_gid = 0;
@@ -302,18 +334,15 @@ bool become_another_process() {
     ::getresuid(&real_uid, &uid, &saved_uid);
     if ((real_gid != gid || saved_gid != gid) && ::setresgid(gid, gid, gid) != 0)
         return false;
-    if ((real_uid != uid || saved_uid != uid) && ::setresuid(uid, uid, uid) != 0)
-        return false;
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // a program of the same user shall not take it over
-    return true;
+    return (real_uid == uid && saved_uid == uid) || ::setresuid(uid, uid, uid) == 0;
 }
 
 // Never returns. All that a service manager or a pipe may wait for is closed.
-[[noreturn]] void keep_a_starter(descriptor requests, const std::vector<std::string>& allowed) {
+[[noreturn]] void keep_a_starter(descriptor requests, const starter_conduct& how) {
     constexpr int of_requests = 3, of_null = 4;
     int socket = ::fcntl(requests.number(), F_DUPFD_CLOEXEC, of_null + 1);
     int null = ::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (socket < 0 || null < 0 || !become_another_process())
+    if (socket < 0 || null < 0 || !become_another_process(how))
         ::_exit(1);
     int high_null = ::fcntl(null, F_DUPFD_CLOEXEC, of_null + 1);
     for (int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
@@ -324,7 +353,7 @@ bool become_another_process() {
     while (!is_at_its_end(of_requests)) {
         pid_t worker = ::fork();
         if (worker == 0)
-            ::_exit(starter(of_requests, allowed, of_null).run() ? 0 : 1);
+            ::_exit(starter(of_requests, how, of_null).run() ? 0 : 1);
         int status = 0;
         while (worker > 0 && ::waitpid(worker, &status, 0) < 0 && errno == EINTR)
             ;
@@ -351,11 +380,11 @@ base::result<std::optional<program_report>> child_process::hear() {
         return std::nullopt;
     if (size != static_cast<ssize_t>(sizeof found)) {
         if (!started_)
-            return base::make_error(EAGAIN, "exec " + path_);
+            return base::make_error(EAGAIN, what_);
         found = {program_report::kind::ended, 128 + SIGKILL};
     }
     if (found.what == program_report::kind::not_started)
-        return base::make_error(found.value, "exec " + path_);
+        return base::make_error(found.value, what_);
     started_ = true;
     return found;
 }
@@ -369,6 +398,27 @@ void child_process::let_go() noexcept {
 }
 
 base::result<void> program_starter::begin(std::vector<std::string> programs) {
+    starter_conduct how{"emailrelay-prog", false, SIZE_MAX, {}};
+    how.start = [allowed = std::move(programs)](const std::vector<char*>& words, int null, int output) {
+        if (std::find(allowed.begin(), allowed.end(), words.front()) == allowed.end())
+            return base::result<started_program>(base::make_error(EPERM, words.front()));
+        return start_program(words, null, output);
+    };
+    return fork_keeper(how);
+}
+
+base::result<void> program_starter::begin(std::string name, const std::string& title, task run,
+                                          std::size_t most) {
+    name_ = std::move(name);
+    runs_programs_ = false;
+    starter_conduct how{title, true, most, {}};
+    how.start = [run](const std::vector<char*>& words, int, int output) {
+        return start_task(run, words, output);
+    };
+    return fork_keeper(how);
+}
+
+base::result<void> program_starter::fork_keeper(const starter_conduct& how) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return base::last_error("socketpair");
@@ -380,20 +430,17 @@ base::result<void> program_starter::begin(std::vector<std::string> programs) {
         return base::last_error("fork");
     if (pid == 0) {
         ours.reset();
-        keep_a_starter(std::move(theirs), programs);
+        keep_a_starter(std::move(theirs), how);
     }
     keeper_ = pid;
     requests_ = std::move(ours);
     return {};
 }
 
-base::result<child_process> program_starter::start(const std::string& path,
-                                                   const std::vector<std::string>& arguments) const {
-    std::string text = path + '\0';
-    for (const std::string& word : arguments)
-        text += word + '\0';
-    if (text.size() > most_request)
-        return base::make_error(E2BIG, "exec " + path);
+base::result<child_process> program_starter::start(const start_request& asked) const {
+    std::string what = runs_programs_ ? "exec " + asked.first() : name_;
+    if (asked.packet().size() > most_request)
+        return base::make_error(E2BIG, what);
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return base::last_error("socketpair");
@@ -406,7 +453,7 @@ base::result<child_process> program_starter::start(const std::string& path,
 
     std::array<int, descriptors_in_request> passed{theirs.number(), writing.number()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> control{};
-    iovec piece{text.data(), text.size()};
+    iovec piece{const_cast<char*>(asked.packet().data()), asked.packet().size()}; // only read
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -420,9 +467,9 @@ base::result<child_process> program_starter::start(const std::string& path,
     if (::sendmsg(requests_.number(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         // The kernel counts descriptors under way as the sender's, and may have no room for a big packet.
         int why = errno == ETOOMANYREFS || errno == ENOBUFS ? EAGAIN : errno;
-        return base::make_error(why, why == EPIPE ? "program starter is gone" : "program starter");
+        return base::make_error(why, why == EPIPE ? name_ + " is gone" : name_);
     }
-    return child_process(path, std::move(reports), std::move(reading));
+    return child_process(std::move(what), std::move(reports), std::move(reading));
 }
 
 void program_starter::end() noexcept {

@@ -23,9 +23,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <regex>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -217,6 +219,13 @@ TEST(log_writer, a_file_that_cannot_be_opened_is_named) {
     EXPECT_EQ(opened.error().message(), "cannot open log file: /nonexistent/log: no such file or directory");
 }
 
+os::start_request words(std::initializer_list<std::string> all) {
+    os::start_request asked(*all.begin());
+    for (auto word = all.begin() + 1; word != all.end(); ++word)
+        asked.add(*word);
+    return asked;
+}
+
 // Waits for it.
 base::result<os::program_report> next_report(os::child_process& of) {
     for (;;) {
@@ -234,7 +243,7 @@ base::result<os::program_report> next_report(os::child_process& of) {
 TEST(program_starter, starts_what_it_was_told_of_at_the_beginning_and_nothing_else) {
     os::program_starter starter;
     ASSERT_TRUE(starter.begin({"/bin/sh", "/nonexistent"}));
-    auto shell = starter.start("/bin/sh", {"-c", "exit 7"});
+    auto shell = starter.start(words({"/bin/sh", "-c", "exit 7"}));
     ASSERT_TRUE(shell);
     auto report = next_report(*shell);
     ASSERT_TRUE(report);
@@ -245,13 +254,13 @@ TEST(program_starter, starts_what_it_was_told_of_at_the_beginning_and_nothing_el
     EXPECT_EQ(report->value, 7);
     shell->let_go();
 
-    auto missing = starter.start("/nonexistent", {});
+    auto missing = starter.start(words({"/nonexistent"}));
     ASSERT_TRUE(missing);
     EXPECT_EQ(next_report(*missing).error().message(), "exec /nonexistent: no such file or directory");
-    auto other = starter.start("/bin/true", {});
+    auto other = starter.start(words({"/bin/true"}));
     ASSERT_TRUE(other);
     EXPECT_EQ(next_report(*other).error().message(), "exec /bin/true: operation not permitted");
-    EXPECT_EQ(starter.start("/bin/sh", {std::string(200'000, 'x')}).error().message(),
+    EXPECT_EQ(starter.start(words({"/bin/sh", std::string(200'000, 'x')})).error().message(),
               "exec /bin/sh: argument list too long");
 }
 
@@ -272,7 +281,7 @@ std::string read_to_the_end(const os::descriptor& output) {
 TEST(program_starter, kills_what_was_let_fall_when_it_ends) {
     os::program_starter starter;
     ASSERT_TRUE(starter.begin({"/bin/sh"}));
-    auto sleeper = starter.start("/bin/sh", {"-c", "trap '' TERM; sleep 1000; sleep 1000"});
+    auto sleeper = starter.start(words({"/bin/sh", "-c", "trap '' TERM; sleep 1000; sleep 1000"}));
     ASSERT_TRUE(sleeper);
     ASSERT_TRUE(next_report(*sleeper));
     sleeper->terminate();
@@ -286,7 +295,7 @@ TEST(program_starter, kills_what_was_let_fall_when_it_ends) {
 TEST(program_starter, comes_back_when_it_is_killed) {
     os::program_starter starter;
     ASSERT_TRUE(starter.begin({"/bin/sh"}));
-    auto sleeper = starter.start("/bin/sh", {"-c", "echo $PPID; exec sleep 1000"});
+    auto sleeper = starter.start(words({"/bin/sh", "-c", "echo $PPID; exec sleep 1000"}));
     ASSERT_TRUE(sleeper);
     ASSERT_TRUE(next_report(*sleeper));
     os::descriptor output = sleeper->take_output();
@@ -300,10 +309,60 @@ TEST(program_starter, comes_back_when_it_is_killed) {
     ASSERT_TRUE(end);
     EXPECT_EQ(end->what, os::program_report::kind::ended);
     EXPECT_EQ(end->value, 128 + SIGKILL);
-    auto next = starter.start("/bin/sh", {"-c", "exit 3"});
+    auto next = starter.start(words({"/bin/sh", "-c", "exit 3"}));
     ASSERT_TRUE(next);
     ASSERT_TRUE(next_report(*next));
     EXPECT_EQ(next_report(*next)->value, 3);
+}
+
+std::string answer(const std::vector<char*>& asked) {
+    const std::string word = asked.front();
+    if (word == "hang")
+        ::pause();
+    if (word == "crash")
+        ::raise(SIGKILL);
+    if (word == "throw")
+        throw std::runtime_error("in a task");
+    if (word == "count") {
+        auto open = std::filesystem::directory_iterator("/proc/self/fd");
+        return std::to_string(std::distance(begin(open), end(open)));
+    }
+    return word + "/" + asked[1];
+}
+
+TEST(task, is_run_in_a_process_of_its_own) {
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin("tasks", "test-tasks", answer, 4));
+    auto said = [](base::result<os::child_process> asked) {
+        return asked ? read_to_the_end(asked->take_output()) : asked.error().message();
+    };
+    EXPECT_EQ(said(starter.start(words({"one", "two"}))), "one/two");
+    EXPECT_EQ(said(starter.start(words({"", ""}))), "/");
+    EXPECT_EQ(said(starter.start(words({"count"}))), "5") << "three standard ones, output, the directory";
+    EXPECT_EQ(said(starter.start(words({std::string(10'000, 'x'), "end"}))), std::string(4096, 'x'));
+    EXPECT_EQ(said(starter.start(words({std::string(200'000, 'x')}))), "tasks: argument list too long");
+    auto end_of = [&starter](const char* word) {
+        auto begun = starter.start(words({word}));
+        auto report = next_report(*begun);
+        EXPECT_EQ(report->what, os::program_report::kind::started) << word;
+        return next_report(*begun)->value;
+    };
+    EXPECT_EQ(end_of("crash"), 128 + SIGKILL);
+    EXPECT_EQ(end_of("throw"), 128 + SIGABRT);
+}
+
+TEST(task, as_many_at_a_time_as_are_allowed) {
+    os::program_starter starter;
+    ASSERT_TRUE(starter.begin("tasks", "test-tasks", answer, 2));
+    auto first = starter.start(words({"hang"})), second = starter.start(words({"hang"}));
+    ASSERT_TRUE(next_report(*first));
+    ASSERT_TRUE(next_report(*second));
+    auto third = starter.start(words({"one", "two"}));
+    pollfd readable{third->reports(), POLLIN, 0};
+    EXPECT_EQ(::poll(&readable, 1, 100), 0);
+    *first = os::child_process(); // killed
+    EXPECT_EQ(next_report(*third)->what, os::program_report::kind::started);
+    EXPECT_EQ(read_to_the_end(third->take_output()), "one/two");
 }
 
 // What a process in a sandbox finds, tried in a child: the number of the first check that fails, 0 if none.

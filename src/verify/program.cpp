@@ -34,8 +34,11 @@ net::awaitable<verdict> program::check(request asked) {
             shown += " [" + base::printable(argument) + "]";
         asked.log.verbose("address verifier: executing [{}]{}", base::printable(path_), shown);
     }
-    net::program_end end = co_await process_.run(path_, std::move(arguments), octets_examined,
-                                                 net::deadline_after(timeout_), asked.log);
+    os::start_request process(path_);
+    for (const std::string& argument : arguments)
+        process.add(argument);
+    net::program_end end =
+        co_await process_.run(std::move(process), octets_examined, net::deadline_after(timeout_), asked.log);
     co_return judge(asked, end);
 }
 
