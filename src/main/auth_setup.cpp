@@ -1,14 +1,6 @@
 #include "main/auth_setup.hpp"
 
-#include "os/pam.hpp"
-
 #include <utility>
-
-namespace {
-
-constexpr const char* pam_service = "emailrelay"; // /etc/pam.d/emailrelay
-
-} // namespace
 
 base::result<void> auth_setup::prepare(const config::instance& config) {
     // A file that both sides read is just a secrets file in the log.
@@ -50,14 +42,8 @@ base::result<std::unique_ptr<relay::server_authentication>>
 auth_setup::server(const std::string& source, const std::string& rules, const std::string& used_by) {
     if (source.empty())
         return std::unique_ptr<relay::server_authentication>();
-    if (source == "pam:") {
-        if (!pam_)
-            pam_ =
-                std::make_unique<relay::password_check>([](const std::string& id, std::string_view password) {
-                    return os::pam_check(pam_service, id, password);
-                });
-        return std::make_unique<relay::server_authentication>(nullptr, pam_.get(), rules);
-    }
+    if (source == "pam:")
+        return std::make_unique<relay::server_authentication>(nullptr, &pam_, rules);
     auto secrets = file(source, used_by);
     if (secrets.has_error())
         return secrets.error();

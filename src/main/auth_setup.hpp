@@ -17,8 +17,9 @@
 
 class auth_setup {
 public:
-    // `work` outlives it.
-    auth_setup(relay::blocking& work, base::logger log) : work_(work), log_(std::move(log)) {}
+    // `work` and `pam` outlive it.
+    auth_setup(relay::blocking& work, const os::program_starter& pam, base::logger log)
+        : work_(work), pam_(pam), log_(std::move(log)) {}
 
     // Reads the files. Errors end the program.
     base::result<void> prepare(const config::instance& config);
@@ -28,9 +29,6 @@ public:
     relay::server_authentication* pop() noexcept { return pop_.get(); }
     relay::client_authentication* client() noexcept { return client_.get(); }
 
-    // Checks that are under way are left behind: before the event loops go.
-    void stop() noexcept { pam_.reset(); }
-
 private:
     base::result<void> prepare_client(const config::instance& config, const std::string& used_by);
     base::result<std::shared_ptr<relay::secrets_file>> file(const std::string& path,
@@ -39,9 +37,9 @@ private:
     server(const std::string& source, const std::string& rules, const std::string& used_by);
 
     relay::blocking& work_;
+    relay::password_check pam_;
     base::logger log_;
     std::map<std::string, std::shared_ptr<relay::secrets_file>> files_;
-    std::unique_ptr<relay::password_check> pam_;
     std::unique_ptr<relay::server_authentication> smtp_;
     std::unique_ptr<relay::server_authentication> pop_;
     std::unique_ptr<relay::client_authentication> client_;

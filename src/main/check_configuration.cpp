@@ -150,7 +150,7 @@ private:
             check_interface(item.address);
         // What the parts of the relay find themselves: addresses, certificates, secrets, filters.
         os::worker_pool nobody("check", 1, [] {});
-        const os::program_starter none;
+        const helper_processes none;
         relay::descriptor_allowance no_sessions(0);
         relay_instance relay(one, *files_, nobody, none, std::make_shared<std::atomic<bool>>(false),
                              no_sessions, base::logger(log_));

@@ -2,6 +2,7 @@
 #include "main/program.hpp"
 
 #include "main/filter_setup.hpp"
+#include "main/helper_processes.hpp"
 #include "main/relay_instance.hpp"
 #include "main/sandbox_setup.hpp"
 #include "main/tls_setup.hpp"
@@ -12,7 +13,6 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/process.hpp"
-#include "os/program_starter.hpp"
 #include "os/service_manager.hpp"
 #include "os/socket_activation.hpp"
 #include "os/worker_pool.hpp"
@@ -81,20 +81,6 @@ os::log_settings log_settings_of(const config::process& whole) {
     return s;
 }
 
-// Filters and verifiers that are programs.
-std::vector<std::string> programs_of(const config::configuration& all) {
-    std::vector<std::string> paths;
-    for (const config::instance& one : all.instances) {
-        for (const auto* chain : {&one.filters, &one.client_filters})
-            for (const config::filter_specification& each : *chain)
-                if (each.what == config::filter_specification::kind::program)
-                    paths.push_back(each.value);
-        if (one.verifier && one.verifier->what == config::verifier_specification::kind::program)
-            paths.push_back(one.verifier->value);
-    }
-    return paths;
-}
-
 class program {
 public:
     explicit program(const config::configuration& c)
@@ -147,9 +133,8 @@ private:
             return opened.error();
         if (auto adopted = os::adopt_user(config_.whole.user); adopted.has_error())
             return adopted.error();
-        if (auto programs = programs_of(config_); !programs.empty())
-            if (auto begun = starter_.begin(std::move(programs)); begun.has_error())
-                return begun.error();
+        if (auto begun = helpers_.begin(config_); begun.has_error())
+            return begun.error();
         restrict_files(config_, logger_);
         workers_ = std::make_unique<net::worker_group>(thread_count(config_.whole));
         for_sessions_ = std::make_unique<relay::descriptor_allowance>(descriptors_for_sessions(config_));
@@ -161,7 +146,7 @@ private:
             context.unit = i.name;
             base::logger log(log_, std::move(context));
             instances_.push_back(std::make_unique<relay_instance>(
-                i, *files_, *disk_, starter_, syntax_hint_given, *for_sessions_, std::move(log)));
+                i, *files_, *disk_, helpers_, syntax_hint_given, *for_sessions_, std::move(log)));
         }
         instances_.front()->tell_events();
         auto taker = std::find_if(instances_.begin(), instances_.end(),
@@ -313,7 +298,7 @@ private:
         for (auto& i : instances_)
             i->after_workers_went();
         disk_->stop();
-        starter_.end();
+        helpers_.end();
         tls_->stop();
         pid_file_.remove();
         log_.stop();
@@ -326,7 +311,7 @@ private:
     base::logger logger_;
     std::unique_ptr<os::filesystem> files_;
     os::pid_file pid_file_;
-    os::program_starter starter_;
+    helper_processes helpers_;
     std::unique_ptr<net::worker_group> workers_;
     std::unique_ptr<os::worker_pool> disk_;
     std::unique_ptr<relay::descriptor_allowance> for_sessions_;

@@ -40,7 +40,13 @@ base::result<std::uint16_t> port_number(const std::string& text, std::uint16_t n
     return static_cast<std::uint16_t>(*number);
 }
 
-// What a session's filters, verifier and next hop may need besides its socket.
+// For a login that PAM checks.
+std::size_t descriptors_for_login(const std::string& secrets) {
+    constexpr std::size_t output_and_end = 2;
+    return secrets == "pam:" ? output_and_end : 0;
+}
+
+// What a session's filters, verifier and next hop may need besides its socket; its login comes before.
 std::size_t descriptors_for_helpers(const config::instance& config) {
     constexpr std::size_t socket_content_and_lock = 3;
     std::size_t count = descriptors_of(config.filters);
@@ -48,7 +54,7 @@ std::size_t descriptors_for_helpers(const config::instance& config) {
         count += descriptors_of(*config.verifier);
     if (config.immediate)
         count += socket_content_and_lock + descriptors_of(config.client_filters);
-    return count;
+    return std::max(count, descriptors_for_login(config.server_auth));
 }
 
 // A session has its socket, one in three also a content file; and what helps it.
@@ -94,12 +100,12 @@ bool looks_often_into_spool(const config::instance& config) {
 } // namespace
 
 relay_instance::relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                               const os::program_starter& starter,
+                               const helper_processes& helpers,
                                std::shared_ptr<std::atomic<bool>> syntax_hint_given,
                                relay::descriptor_allowance& for_sessions, base::logger log)
-    : config_(config), files_(files), disk_(disk), starter_(starter),
+    : config_(config), files_(files), disk_(disk), helpers_(helpers),
       syntax_hint_given_(std::move(syntax_hint_given)), for_sessions_(for_sessions), log_(std::move(log)),
-      work_(disk), auth_(work_, log_), lookup_threads_("accounts", threads_for_lookups(config)),
+      work_(disk), auth_(work_, helpers_.pam, log_), lookup_threads_("accounts", threads_for_lookups(config)),
       lookups_(lookup_threads_), smtp_listeners_("smtp", log_), pop_listeners_("pop", log_),
       admin_listeners_("admin", log_) {
     config_.domain = domain_of(config_);
@@ -112,9 +118,9 @@ bool relay_instance::takes_activation_sockets() const {
 }
 
 void relay_instance::configure_filters() {
-    filters_ = filter_settings_of(config_.filters, config_, starter_, log_);
+    filters_ = filter_settings_of(config_.filters, config_, helpers_.programs, log_);
     if (config_.verifier) {
-        verifier_.make = verifier_of(*config_.verifier, starter_);
+        verifier_.make = verifier_of(*config_.verifier, helpers_.programs);
         verifier_.timeout = seconds(config_.filter_timeout);
         verifier_.lookups = &lookups_;
     }
@@ -236,7 +242,9 @@ relay::pop_server_settings relay_instance::pop_settings() const {
                                    : longest_pop_line;
     s.protocol.max_errors = config_.limits.other_errors;
     s.door = door_settings();
-    s.door.descriptor_thirds = thirds_for_session(config_.pop->by_name ? 1 : 0); // the directory of the user
+    const std::size_t directory_of_user = config_.pop->by_name ? 1 : 0;
+    s.door.descriptor_thirds =
+        thirds_for_session(std::max(directory_of_user, descriptors_for_login(config_.pop_auth)));
     s.domain = config_.domain;
     s.by_name = config_.pop->by_name;
     s.may_delete = config_.pop->may_delete;
@@ -316,7 +324,7 @@ base::result<relay::forwarder_settings> relay_instance::forwarder_settings() {
     c.prompt_timeout = seconds(config_.prompt_timeout);
     s.poll = std::chrono::milliseconds(config_.poll_milliseconds);
     s.connections = config_.forward_connections;
-    s.filters = filter_settings_of(config_.client_filters, config_, starter_, log_);
+    s.filters = filter_settings_of(config_.client_filters, config_, helpers_.programs, log_);
     c.linger = config_.client_smtp.linger;
     return s;
 }
@@ -424,7 +432,6 @@ void relay_instance::cut_short() {
 }
 
 void relay_instance::before_workers_go() {
-    auth_.stop();
     work_.drain();
     lookups_.drain();
     for (relay::reception* door : doors())

@@ -9,12 +9,12 @@
 #include "base/result.hpp"
 #include "config/configuration.hpp"
 #include "main/auth_setup.hpp"
+#include "main/helper_processes.hpp"
 #include "main/service_listeners.hpp"
 #include "main/tls_setup.hpp"
 #include "net/dnsbl.hpp"
 #include "net/worker.hpp"
 #include "os/filesystem.hpp"
-#include "os/program_starter.hpp"
 #include "os/worker_pool.hpp"
 #include "relay/admin_server.hpp"
 #include "relay/blocking.hpp"
@@ -37,7 +37,7 @@ public:
     // `syntax_hint_given` is shared by the relays of the process: the hint is logged once. So are the
     // descriptors for sessions.
     relay_instance(const config::instance& config, os::filesystem& files, os::worker_pool& disk,
-                   const os::program_starter& starter, std::shared_ptr<std::atomic<bool>> syntax_hint_given,
+                   const helper_processes& helpers, std::shared_ptr<std::atomic<bool>> syntax_hint_given,
                    relay::descriptor_allowance& for_sessions, base::logger log);
     ~relay_instance();
 
@@ -92,7 +92,7 @@ private:
     config::instance config_;
     os::filesystem& files_;
     os::worker_pool& disk_;
-    const os::program_starter& starter_;
+    const helper_processes& helpers_;
     std::shared_ptr<std::atomic<bool>> syntax_hint_given_;
     relay::descriptor_allowance& for_sessions_;
     base::logger log_;

@@ -15,22 +15,10 @@ std::string directory_of(const std::string& path) {
     return slash == std::string::npos || slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// PAM's modules run in this process and may do anything: the one for the system's own passwords starts a
-// program that has more privilege.
-bool asks_pam(const config::configuration& all) {
-    return std::any_of(all.instances.begin(), all.instances.end(), [](const config::instance& one) {
-        return one.server_auth == "pam:" || one.pop_auth == "pam:";
-    });
-}
-
 bool looks_up_accounts(const config::configuration& all) {
     return std::any_of(all.instances.begin(), all.instances.end(), [](const config::instance& one) {
         return one.verifier && one.verifier->what == config::verifier_specification::kind::account;
     });
-}
-
-bool is_wanted(const config::configuration& all) {
-    return all.whole.sandbox && !asks_pam(all);
 }
 
 class collector {
@@ -108,9 +96,7 @@ private:
 } // namespace
 
 void restrict_files(const config::configuration& all, const base::logger& log) {
-    if (all.whole.sandbox && asks_pam(all))
-        log.verbose("sandbox: none: PAM's modules run in this process");
-    if (!is_wanted(all))
+    if (!all.whole.sandbox)
         return;
     collector needed;
     needed.add_the_systems();
@@ -122,7 +108,7 @@ void restrict_files(const config::configuration& all, const base::logger& log) {
 }
 
 void restrict_calls(const config::configuration& all, const base::logger& log) {
-    if (!is_wanted(all))
+    if (!all.whole.sandbox)
         return;
     if (auto done = os::restrict_calls(looks_up_accounts(all)); done.has_error())
         log.verbose("sandbox: system calls: {}", done.error().message());

@@ -4,7 +4,7 @@
 #include "base/log.hpp"
 #include "config/configuration.hpp"
 
-// Before there are threads, and when the starter of programs is there.
+// Before there are threads, and when the other processes are there.
 void restrict_files(const config::configuration& all, const base::logger& log);
 
 // When everything is open, and no peer has been heard.

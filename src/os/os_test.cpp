@@ -1,5 +1,6 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
+#include "os/pam.hpp"
 #include "os/process.hpp"
 #include "os/program_starter.hpp"
 #include "os/sandbox.hpp"
@@ -363,6 +364,22 @@ TEST(task, as_many_at_a_time_as_are_allowed) {
     *first = os::child_process(); // killed
     EXPECT_EQ(next_report(*third)->what, os::program_report::kind::started);
     EXPECT_EQ(read_to_the_end(third->take_output()), "one/two");
+}
+
+TEST(pam, answers_that_are_none_are_not_taken_for_one) {
+    EXPECT_TRUE(os::pam_answer("+")->has_value());
+    EXPECT_EQ(os::pam_answer("-why")->error().message(), "why");
+    EXPECT_TRUE(os::pam_answer("-")->has_error());
+    for (const char* none : {"", "++", "+-", "x", " +"})
+        EXPECT_FALSE(os::pam_answer(none)) << none;
+}
+
+TEST(pam, words_that_would_be_others_are_not_asked) {
+    EXPECT_EQ(os::request_for_pam("service", {"u", "p", "a"})->packet(),
+              std::string_view("service\0u\0p\0a", 14));
+    EXPECT_TRUE(os::request_for_pam("service", {"", "p", "a"}).has_error());
+    EXPECT_TRUE(os::request_for_pam("service", {std::string("u\0x", 3), "p", "a"}).has_error());
+    EXPECT_TRUE(os::request_for_pam("service", {"u", std::string_view("p\0x", 3), "a"}).has_error());
 }
 
 // What a process in a sandbox finds, tried in a child: the number of the first check that fails, 0 if none.

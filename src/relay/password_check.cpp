@@ -1,96 +1,81 @@
 #include "relay/password_check.hpp"
 
-#include "os/thread_name.hpp"
+#include "base/text.hpp"
+#include "net/program.hpp"
+#include "os/pam.hpp"
 
-#include <condition_variable>
-#include <deque>
-#include <mutex>
-#include <thread>
+#include <memory>
+#include <string>
 #include <utility>
 
 namespace relay {
 
 namespace {
 
-// In the frame of the coroutine that waits; touched on its thread only.
-struct answer {
-    net::event& wake;
-    std::optional<base::result<void>> result{};
+constexpr const char* service = "emailrelay"; // /etc/pam.d/emailrelay
+constexpr std::size_t longest_answer = 1024;
+
+// Shared by the coroutine that waits and the one that follows the process: both are of one thread, and either
+// may be over first.
+struct question {
+    question(net::worker& on, const os::program_starter& pam, net::event& waiting)
+        : run(on, pam), wake(&waiting) {}
+    net::program_run run;
+    net::event* wake; // null: nobody waits any more
+    std::optional<net::program_end> end{};
 };
+
+net::awaitable<void> follow(std::shared_ptr<question> one, os::start_request words, net::time_point deadline,
+                            base::logger log) {
+    if (!one->wake)
+        co_return; // it was too late before it began
+    one->end = co_await one->run.run(std::move(words), longest_answer, deadline, std::move(log));
+    if (one->wake)
+        one->wake->notify();
+}
+
+// Why there is no verdict.
+std::string failure(const net::program_end& end) {
+    using how = net::program_end::how;
+    constexpr unsigned of_signal = 128;
+    if (end.what == how::not_started)
+        return base::printable(end.error.message());
+    if (end.what != how::exited)
+        return "no answer";
+    if (end.code > of_signal)
+        return "a module was ended by signal " + std::to_string(end.code - of_signal);
+    return "a module ended the process with exit code " + std::to_string(end.code);
+}
 
 } // namespace
 
-struct password_check::shared {
-    struct job {
-        net::worker* on; // there until `stopping`
-        std::weak_ptr<answer> to;
-        sasl::ask_password asked;
-    };
-
-    void work() {
-        for (;;) {
-            std::unique_lock lock(mutex);
-            changed.wait(lock, [this] { return stopping || !jobs.empty(); });
-            if (stopping)
-                return;
-            job now = std::move(jobs.front());
-            jobs.pop_front();
-            lock.unlock();
-            if (now.to.expired())
-                continue; // nobody waits any more
-            base::result<void> outcome = ask(now.asked.id, now.asked.password.view());
-            lock.lock();
-            if (stopping)
-                return;
-            now.on->post([to = std::move(now.to), outcome = std::move(outcome)] {
-                if (auto waiting = to.lock()) {
-                    waiting->result = outcome;
-                    waiting->wake.notify();
-                }
-            });
-        }
-    }
-
-    checker ask;
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::deque<job> jobs;
-    bool stopping = false;
-};
-
-password_check::password_check(checker ask, std::size_t threads, std::chrono::milliseconds patience)
-    : shared_(std::make_shared<shared>()), patience_(patience) {
-    shared_->ask = std::move(ask);
-    for (std::size_t i = 0; i < threads; ++i)
-        std::thread([all = shared_] {
-            os::name_thread("pam");
-            all->work();
-        }).detach();
-}
-
-password_check::~password_check() {
-    std::lock_guard lock(shared_->mutex);
-    shared_->stopping = true;
-    shared_->jobs.clear();
-    shared_->changed.notify_all();
-}
-
 net::awaitable<std::optional<sasl::verdict>>
 password_check::check(net::worker& on, net::event& wake, sasl::ask_password asked, base::logger log) {
-    auto waiting = std::make_shared<answer>(answer{wake});
-    {
-        std::lock_guard lock(shared_->mutex);
-        shared_->jobs.push_back({&on, waiting, asked});
+    os::pam_question named{asked.id, asked.password.view(), log.context().address};
+    if (named.client.starts_with('/')) // a unix-domain socket
+        named.client.clear();
+    auto words = os::request_for_pam(service, named);
+    if (words.has_error()) {
+        log.warning("pam error: {}", words.error().message());
+        co_return sasl::failed(asked);
     }
-    shared_->changed.notify_one();
-    co_await wake.wait(std::chrono::steady_clock::now() + patience_);
-    if (!waiting->result) {
-        log.warning("pam error: no answer");
+    const net::time_point deadline = std::chrono::steady_clock::now() + patience_;
+    auto one = std::make_shared<question>(on, pam_, wake);
+    net::spawn(on, follow(one, std::move(*words), deadline, log), log, "password check");
+    co_await wake.wait(deadline);
+    one->wake = nullptr;
+    if (!one->end)
+        one->run.interrupt();
+    auto answer = one->end && one->end->what == net::program_end::how::exited && one->end->code == 0
+                      ? os::pam_answer(one->end->output)
+                      : std::nullopt;
+    if (!answer) {
+        log.warning("pam error: {}", one->end ? failure(*one->end) : "no answer");
         co_return std::nullopt;
     }
-    if (waiting->result->has_value())
+    if (answer->has_value())
         co_return sasl::passed(asked);
-    log.warning("pam error: {}", waiting->result->error().message());
+    log.warning("pam error: {}", base::printable(answer->error().message()));
     co_return sasl::failed(asked);
 }
 

@@ -288,10 +288,10 @@ def test_somebody_in_between(t):
         relay.terminate()
 
 
-def memory_holds(relay, texts):
+def memory_holds(pid, texts):
     """Which of the texts are somewhere in the memory of the process."""
     found = set()
-    with open(f'/proc/{relay.pid}/maps') as maps, open(f'/proc/{relay.pid}/mem', 'rb', 0) as memory:
+    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as memory:
         for line in maps:
             where, access, *_ = line.split()
             start, end = (int(x, 16) for x in where.split('-'))
@@ -350,8 +350,8 @@ def test_no_secret_stays_in_memory(t):
                 wire.expect('221 .*')
             relay.wait_log('smtp connection closed: ', count=4)
             coded = [b64('\0alice\0' + g)[8:-8] for g in guesses[:2] + guesses[3:]] + [b64(guesses[2])[:20], b64(guesses[2])[20:-4]]
-            equal(memory_holds(relay, ['smtp connection from']), {'smtp connection from'}, 'a text that is there')
-            equal(memory_holds(relay, [*guesses, *coded, key]), set())
+            equal(memory_holds(relay.pid, ['smtp connection from']), {'smtp connection from'}, 'a text that is there')
+            equal(memory_holds(relay.pid, [*guesses, *coded, key]), set())
 
 
 def test_no_secret_of_pop_stays_in_memory(t):
@@ -371,4 +371,4 @@ def test_no_secret_of_pop_stays_in_memory(t):
                 wire.expect(r'\+OK.*')
     relay.wait_log('pop connection closed: ', count=4)
     coded = [b64('\0alice\0' + g)[8:-8] for g in guesses[2:]]
-    equal(memory_holds(relay, ['pop connection from', *guesses, *coded]), {'pop connection from'})
+    equal(memory_holds(relay.pid, ['pop connection from', *guesses, *coded]), {'pop connection from'})

@@ -24,11 +24,11 @@ def processes():
     return found
 
 
-def starters(pid):
-    """The process that starts programs for this one, and its keeper before it: pids."""
+def starters(pid, named='emailrelay-prog'):
+    """The process that starts programs (or what the name says) for this one, and its keeper before it: pids."""
     there = processes()
-    keepers = [one for one, (parent, _, name) in there.items() if parent == pid and name == 'emailrelay-prog']
-    return keepers + [one for one, (parent, _, name) in there.items() if parent in keepers and name == 'emailrelay-prog']
+    keepers = [one for one, (parent, _, name) in there.items() if parent == pid and name == named]
+    return keepers + [one for one, (parent, _, name) in there.items() if parent in keepers and name == named]
 
 
 def children(pid):

@@ -53,13 +53,6 @@ def test_programs_are_outside(t):
         equal(re.findall(r'(\w+):\s*(\d)', (t.dir / name).read_text()), [('NoNewPrivs', '0'), ('Seccomp', '0')])
 
 
-def test_pam_is_left_alone(t):
-    relay = t.relay(server_auth='pam:')
-    match(relay.output, r"sandbox: none: PAM's modules run in this process")
-    with relay.greeted():
-        equal(of_threads(relay, 'Seccomp'), {'0'})
-
-
 def test_mailboxes_elsewhere(t):
     """One that is a link to a directory outside of the spool is reached if it was there at the start; one that comes later is not."""
     if not has_landlock():
