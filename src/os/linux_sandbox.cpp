@@ -4,8 +4,10 @@
 // falls back then, and mail goes on.
 #include "os/sandbox.hpp"
 
+#include "base/text.hpp"
 #include "os/child_process.hpp"
 #include "os/identity.hpp"
+#include "os/process.hpp"
 
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -18,10 +20,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <iterator>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace os {
 
@@ -148,12 +155,27 @@ constexpr std::array plain_calls{
 constexpr std::array calls_for_ids{"setfsgid",  "setfsgid32",  "setfsuid",  "setfsuid32",
                                    "setresgid", "setresgid32", "setresuid", "setresuid32"};
 
-// Leaks are looked for by another process that stops this one.
+// For the sanitizers' builds alone. Leaks are looked for by another process that stops this one; a report is
+// a file in a directory of their options, made when there is something to report.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::array calls_of_sanitizers{
     "clone", "ptrace", "tgkill", "prctl", "kill", "sched_setaffinity", "setrlimit", "prlimit64"};
+
+std::vector<std::string> directories_of_sanitizers() {
+    constexpr std::string_view wanted = "log_path=";
+    std::vector<std::string> found;
+    for (const char* variable : {"ASAN_OPTIONS", "TSAN_OPTIONS"})
+        for (const std::string& option : base::split(environment_variable(variable).value_or(""), ':'))
+            if (option.starts_with(wanted))
+                found.push_back(option.substr(wanted.size(), option.rfind('/') - wanted.size()));
+    return found;
+}
 #else
 constexpr std::array<const char*, 0> calls_of_sanitizers{};
+
+std::vector<std::string> directories_of_sanitizers() {
+    return {};
+}
 #endif
 
 class call_rules {
@@ -246,7 +268,9 @@ base::result<void> restrict_files(const reachable_files& files) {
     for (const std::string& path : files.readable)
         if (auto allowed = rules->allow(path, read_rights); allowed.has_error())
             return allowed.error();
-    for (const std::string& path : files.writable)
+    std::vector<std::string> writable = files.writable;
+    std::ranges::copy(directories_of_sanitizers(), std::back_inserter(writable));
+    for (const std::string& path : writable)
         if (auto allowed = rules->allow(path, read_rights | write_rights); allowed.has_error())
             return allowed.error();
     if (auto renounced = renounce_new_privileges(); renounced.has_error())
