@@ -75,6 +75,7 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
     auto made = std::make_shared<impl>(on);
     acceptor& socket = made->socket;
     boost::system::error_code code;
+    int family = AF_UNIX;
 
     if (address.starts_with("fd#")) {
         auto number = base::to_number(std::string_view(address).substr(3));
@@ -83,7 +84,8 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
         if (!number || *number > INT_MAX ||
             ::getsockname(static_cast<int>(*number), reinterpret_cast<sockaddr*>(&bound), &size) != 0)
             return base::error{{}, "socket error: no bound address on fd " + address.substr(3)};
-        socket.assign(stream_protocol(bound.ss_family, 0), static_cast<int>(*number), code);
+        family = bound.ss_family;
+        socket.assign(stream_protocol(family, 0), static_cast<int>(*number), code);
         if (code)
             return base::error{code, "socket error"};
     } else if (address.starts_with('/')) {
@@ -116,6 +118,7 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
             return base::error{{}, "invalid address or interface name: " + address};
         os::root_scope privileged; // ports below 1024
         asio::ip::tcp::endpoint where(ip, port);
+        family = where.protocol().family();
         socket.open(where.protocol(), code);
         if (!code)
             socket.set_option(asio::socket_base::reuse_address(true), code);
@@ -126,14 +129,14 @@ base::result<listener> listener::open(worker& on, const std::string& address, st
         if (code)
             return bind_error(code);
     }
-    // What is accepted inherits it: no Nagle's delay.
-    boost::system::error_code not_tcp;
-    socket.set_option(asio::ip::tcp::no_delay(true), not_tcp);
+    if (family != AF_UNIX) // what is accepted inherits it: no Nagle's delay
+        socket.set_option(asio::ip::tcp::no_delay(true), code);
     // To be told of a connection that has gone while it waited: Asio would else wait for a further one, and
     // leave those behind it where they are.
-    boost::system::error_code ignored;
-    socket.set_option(asio::socket_base::enable_connection_aborted(true), ignored);
-    socket.listen(longest_backlog, code);
+    if (!code)
+        socket.set_option(asio::socket_base::enable_connection_aborted(true), code);
+    if (!code)
+        socket.listen(longest_backlog, code);
     if (code)
         return bind_error(code);
     made->local = to_endpoint(socket.local_endpoint(code));
@@ -161,44 +164,42 @@ bool concerns_one_connection(const boost::system::error_code& code) {
            code == asio::error::host_unreachable || code == asio::error::network_unreachable;
 }
 
-// Accepts one connection and hands it on; how long to pause then.
+// Accepts one connection and hands it on. False: there are no descriptors for one.
 template <class Listener>
-awaitable<std::chrono::milliseconds> accept_one(Listener& from, worker_group& workers,
-                                                const listener::handler& handler, bool& complained,
-                                                const base::logger& log) {
-    constexpr std::chrono::milliseconds at_once{0}, for_a_moment{100};
+awaitable<bool> accept_one(Listener& from, worker_group& workers, const listener::handler& handler,
+                           bool& complained, const base::logger& log) {
     worker& on = workers.next();
     stream_protocol::endpoint peer;
     auto [code, socket] =
         co_await from.socket.async_accept(on.context(), peer, asio::as_tuple(asio::use_awaitable));
     if (from.stopped || concerns_one_connection(code))
-        co_return at_once;
+        co_return true;
     if (code) {
         if (!complained)
             log.warning("new connection error: accept: {}", base::to_lower(code.message()));
         complained = true;
-        co_return for_a_moment;
+        co_return false;
     }
     complained = false;
     // The socket is made on its own thread: nothing of it is touched here any more.
     auto moved = std::make_shared<generic_socket>(std::move(socket));
     on.post([moved, peer, &on, handler] { handler(on, make_stream(std::move(*moved), peer)); });
-    co_return at_once;
+    co_return true;
 }
 
 // Without descriptors or memory it pauses, and goes on.
 template <class Listener>
 awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& workers, listener::handler handler,
                             base::logger log) {
-    bool complained = false;
-    std::chrono::milliseconds pause{0};
+    constexpr std::chrono::milliseconds a_moment{100};
+    bool complained = false, able = true;
     while (!from->stopped) {
         try {
-            if (pause.count() != 0)
-                co_await sleep_for(pause);
-            pause = co_await accept_one(*from, workers, handler, complained, log);
+            if (!able)
+                co_await sleep_for(a_moment);
+            able = co_await accept_one(*from, workers, handler, complained, log);
         } catch (const std::bad_alloc&) {
-            pause = std::chrono::milliseconds(100);
+            able = false;
         }
     }
 }
