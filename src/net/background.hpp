@@ -44,7 +44,10 @@ public:
         auto kept = std::make_shared<Job>(std::move(job));
         gate_.enter();
         bool posted = pool_.post([this, &on, kept, state_of = result]() mutable {
-            state_of->value.emplace((*kept)());
+            if constexpr (std::is_void_v<std::invoke_result_t<Job&>>)
+                (*kept)();
+            else
+                state_of->value.emplace((*kept)());
             kept.reset();
             on.post([mine = std::move(state_of)] {
                 mine->over = true;

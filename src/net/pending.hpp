@@ -7,7 +7,9 @@
 
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace net {
 
@@ -23,7 +25,8 @@ public:
         std::shared_ptr<state> mine = std::exchange(state_, nullptr);
         while (!mine->over)
             co_await mine->done.wait();
-        co_return std::move(*mine->value);
+        if constexpr (!std::is_void_v<Value>)
+            co_return std::move(*mine->value);
     }
 
 private:
@@ -31,7 +34,8 @@ private:
 
     struct state {
         explicit state(worker& on) : done(on) {}
-        std::optional<Value> value; // the job's thread writes it before it posts the end
+        // The job's thread writes it before it posts the end.
+        std::optional<std::conditional_t<std::is_void_v<Value>, std::monostate, Value>> value;
         bool over = false;
         event done;
     };

@@ -247,7 +247,7 @@ net::awaitable<void> message_sender::settle_later(outgoing_message message, cons
     co_await settled();
     auto kept = std::make_shared<outgoing_message>(std::move(message));
     auto change = [&store = store_, log = log_, kept, done] {
-        return settle_now(store, std::move(*kept), done, log);
+        settle_now(store, std::move(*kept), done, log);
     };
     settling_ = work_.start(worker_, std::move(change));
 }

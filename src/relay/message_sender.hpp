@@ -113,7 +113,7 @@ private:
     route connected_for_;
     std::optional<outgoing_filters> filters_; // made for the first message
     std::set<std::string> unconnectable_;     // addresses of envelopes, since the last quit()
-    net::pending<bool> settling_;             // the message before
+    net::pending<void> settling_;             // the message before
     bool beside_others_ = false;
     bool stopping_ = false;
     bool interrupted_ = false;

@@ -73,19 +73,18 @@ smtp::message_done failed_with(std::string reason) {
     return {smtp::message_done::result::failed, std::move(reason), std::nullopt, {}};
 }
 
-bool settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
+void settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
                 const base::logger& log) {
     std::string id = message.message.id();
     auto changed = apply(store, std::move(message.message), outcome);
     if (changed.has_error())
         log.warning("forwarding [{}]: {}", id, changed.error().message());
-    return changed.has_value();
 }
 
 net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
                             smtp::message_done outcome, const base::logger& log) {
     auto change = [&] {
-        return settle_now(store, std::move(message), outcome, log);
+        settle_now(store, std::move(message), outcome, log);
     };
     co_await work.run(change);
 }

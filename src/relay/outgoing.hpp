@@ -37,8 +37,8 @@ net::awaitable<void> put_back(spool::store& store, blocking& work, outgoing_mess
 smtp::message_done failed_with(std::string reason);
 
 // The one place that decides what becomes of a message's files: sent -> deleted, otherwise -> `.bad`.
-// [blocks] False if that could not be done, which is logged.
-bool settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
+// [blocks] The log tells if that could not be done.
+void settle_now(spool::store& store, outgoing_message message, const smtp::message_done& outcome,
                 const base::logger& log);
 net::awaitable<void> settle(spool::store& store, blocking& work, outgoing_message message,
                             smtp::message_done outcome, const base::logger& log);
