@@ -5,7 +5,8 @@
                  [--list] [--keep] [--repeat N]
 
 Unit test programs are *_test in the two folders; an end-to-end test is a function test_* of a file tests/e2e/test_*.py
-and gets a process of its own. A failed test prints what it found and the logs of the programs it used. The last line is
+and gets a process of its own. With --tsan-dir those that have most going on at once are run with the relay of that folder
+too, if it is there; any other can be: --only e2e --bin-dir build/tsan/bin --filter TEXT. A failed test prints what it found and the logs of the programs it used. The last line is
 `N passed, N failed`, with `, N skipped` when a tool was missing; the exit status is 1 if any failed, or if none ran.
 """
 import argparse
@@ -27,6 +28,10 @@ e2e = top / 'tests/e2e'
 sys.path.insert(0, str(e2e))
 
 unit_limit = 300
+
+# What the threads of one relay do at the same time: serve, scan, forward, filter, report, reload, stop.
+thread_tests = ('test_admin.', 'test_admin_events.', 'test_filters.', 'test_forwarding.', 'test_immediate.', 'test_modes.',
+                'test_pop.test_two_', 'test_pop.test_a_slow_reader')
 
 
 class Results:
@@ -124,7 +129,7 @@ def e2e_tests():
     return found
 
 
-def run_e2e(stem, name, function, bin_dir, results, keep):
+def run_e2e(stem, name, function, bin_dir, label, results, keep):
     import harness
     start = time.monotonic()
     mark = f'runner.{os.getpid()}.{stem}.{name}.{time.monotonic_ns()}'
@@ -148,7 +153,7 @@ def run_e2e(stem, name, function, bin_dir, results, keep):
     outcome = {0: 'passed', 77: 'skipped'}.get(status, 'failed')
     if outcome == 'failed' and status != 1:
         text = f'test process ended with {status}\n{text}'
-    results.add(outcome, f'{stem}.{name}', seconds, text)
+    results.add(outcome, f'{stem}.{name}{label}', seconds, text)
 
 
 def restore_signals():
@@ -172,6 +177,7 @@ def main():
     arguments.add_argument('--keep', action='store_true', help='keep the temporary folders')
     given = arguments.parse_args()
     bin_dir = (pathlib.Path.cwd() / given.bin_dir).resolve()
+    tsan_dir = given.tsan_dir and (pathlib.Path.cwd() / given.tsan_dir).resolve()
     results = Results()
     start = time.monotonic()
 
@@ -189,7 +195,6 @@ def main():
             run_check(top / 'tests/check-layers', results)
         programs = [(p, p.name) for p in sorted(bin_dir.glob('*_test'))]
         if given.tsan_dir:
-            tsan_dir = (pathlib.Path.cwd() / given.tsan_dir).resolve()
             programs = [(p, f'{p.name} (thread sanitizer)') for p in sorted(tsan_dir.glob('*_test'))] + programs
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for job in [pool.submit(run_unit, program, label, results, '' if given.filter in program.name else given.filter)
@@ -200,15 +205,19 @@ def main():
         if not (bin_dir / 'emailrelay').exists():
             results.add('failed', 'end-to-end tests', 0, f'no program {bin_dir}/emailrelay: run `make test`')
         else:
-            together = [x for x in tests if not getattr(x[2], 'alone', False)]
+            runs = [(*x, bin_dir, '') for x in tests]
+            if given.tsan_dir and (tsan_dir / 'emailrelay').exists():
+                runs += [(*x, tsan_dir, ' (thread sanitizer)') for x in tests
+                         if f'{x[0]}.{x[1]}'.startswith(thread_tests)]
+            together = [x for x in runs if not getattr(x[2], 'alone', False)]
             # The long ones first, so that none is left over for the end.
             together.sort(key=lambda x: -getattr(x[2], 'limit', 60))
             with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
-                for job in [pool.submit(run_e2e, *x, bin_dir, results, given.keep) for x in together]:
+                for job in [pool.submit(run_e2e, *x, results, given.keep) for x in together]:
                     job.result()
-            for x in tests:
+            for x in runs:
                 if getattr(x[2], 'alone', False):
-                    run_e2e(*x, bin_dir, results, given.keep)
+                    run_e2e(*x, results, given.keep)
 
     print(f'\n{time.monotonic() - start:.0f} s')
     for name, why in results.skipped:
