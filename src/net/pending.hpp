@@ -20,6 +20,9 @@ public:
 
     explicit operator bool() const noexcept { return bool(state_); }
 
+    // The result, if it is there already; it stays where it is.
+    const Value* peek() const noexcept { return state_ && state_->over ? &*state_->value : nullptr; }
+
     // Once; afterwards nothing goes on any more.
     awaitable<Value> wait() {
         std::shared_ptr<state> mine = std::exchange(state_, nullptr);

@@ -52,12 +52,15 @@ std::string client_session::peer() const {
     return peer_ ? peer_->peer().display() : std::string();
 }
 
-void client_session::attend_to(const outgoing_message& message) {
+base::logger client_session::log_of(const outgoing_message& message) const {
     const net::endpoint& remote = peer_->peer();
-    base::logger log =
-        log_.with_peer(remote.address, std::to_string(remote.port)).with_message(message.message.id());
+    return log_.with_peer(remote.address, std::to_string(remote.port)).with_message(message.message.id());
+}
+
+void client_session::attend_to(const outgoing_message& message) {
+    base::logger log = log_of(message);
     if (std::exchange(attended_to_, message.message.id()) != message.message.id())
-        log.summary("smtp connection to {}", remote.display());
+        log.summary("smtp connection to {}", peer_->peer().display());
     engine_->set_logger(log);
     if (std::exchange(begun_, true))
         notice_end();
@@ -72,9 +75,12 @@ net::awaitable<std::optional<smtp::session_failed>> client_session::begin(outgoi
     co_return std::move(*failed);
 }
 
-net::awaitable<client_session::outcome> client_session::send(outgoing_message& message) {
+net::awaitable<client_session::outcome> client_session::send(outgoing_message& message, message_behind next) {
     attend_to(message);
-    bool given = false;
+    next_ = std::move(next);
+    bool given = std::exchange(next_has_begun_, false);
+    if (given)
+        engine_->send(message.message.envelope(), message.message.content_size());
     for (;;) {
         smtp::client_action now = co_await advance(message);
         if (std::holds_alternative<smtp::session_ready>(now) && !given) {
@@ -206,8 +212,19 @@ net::awaitable<void> client_session::supply_content(outgoing_message& message, s
     message.used += left.size();
     bool last = message.all_read && message.used == message.ahead.size();
     engine_->content(left, last);
-    if (!last)
+    if (!last) {
         co_await write_output(); // a failure shows in the engine's next action
+        co_return;
+    }
+    if (const outgoing_message* behind = next_ ? next_() : nullptr)
+        begin_behind(*behind, message);
+}
+
+// What is said for either stands under its own name in the log.
+void client_session::begin_behind(const outgoing_message& next, const outgoing_message& message) {
+    engine_->set_logger(log_of(next));
+    next_has_begun_ = engine_->follow(next.message.envelope(), next.message.content_size());
+    engine_->set_logger(log_of(message));
 }
 
 net::awaitable<void> client_session::quit() {

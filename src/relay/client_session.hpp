@@ -15,6 +15,7 @@
 #include "smtp/client_engine.hpp"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -52,15 +53,20 @@ public:
     net::awaitable<std::optional<smtp::session_failed>> begin(outgoing_message& message);
 
     // Sends the message, with the session's start before the first one. After session_failed, from begin() as
-    // well, the session is over: to be destroyed, which closes the connection.
+    // well, the session is over: to be destroyed, which closes the connection. `next` is asked when the
+    // content has been read: a message that it gives may begin behind this one, if the peer allows it, and is
+    // then the one to be sent next. It may be destroyed or moved meanwhile.
     using outcome = std::variant<smtp::message_done, smtp::session_failed>;
-    net::awaitable<outcome> send(outgoing_message& message);
+    using message_behind = std::function<const outgoing_message*()>;
+    net::awaitable<outcome> send(outgoing_message& message, message_behind next);
 
     net::awaitable<void> quit(); // the reply is not awaited
     void interrupt();            // ends a wait for the peer, or for the connection
 
 private:
     void attend_to(const outgoing_message& message);
+    base::logger log_of(const outgoing_message& message) const;
+    void begin_behind(const outgoing_message& next, const outgoing_message& message);
     void notice_end();
     net::awaitable<smtp::client_action> advance(outgoing_message& message);
     net::awaitable<void> start_tls();
@@ -79,6 +85,8 @@ private:
     std::optional<smtp::client_engine> engine_;
     bool begun_ = false;      // for a message
     std::string attended_to_; // the id of the latest one
+    message_behind next_;     // of the message that is being sent
+    bool next_has_begun_ = false;
     net::time_point reply_deadline_{};
 };
 

@@ -239,7 +239,7 @@ net::awaitable<void> forwarder::work_through(run_state& run, message_sender& by)
             log_taken(message->message);
             if (by.connected())
                 coming = run.messages.take_next();
-            auto delivered = co_await deliver(std::move(*message), by);
+            auto delivered = co_await deliver(std::move(*message), by, coming);
             given_up = delivered.has_error();
             if (given_up && leads)
                 run.outcome = delivered;
@@ -280,7 +280,8 @@ void forwarder::log_taken(const spool::claimed_message& message) const {
 }
 
 // An error ends the run.
-net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message, message_sender& by) {
+net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message, message_sender& by,
+                                                      const coming_message& next) {
     std::string id = message.message.id();
     if (message.message.envelope().to_remote.empty()) {
         log_.warning("forwarding [{}]: failing message with no remote recipients", id);
@@ -288,7 +289,7 @@ net::awaitable<base::result<void>> forwarder::deliver(outgoing_message message, 
         watch_.count(counter::messages_failed);
         co_return base::result<void>();
     }
-    message_sender::outcome sent = co_await by.send(std::move(message));
+    message_sender::outcome sent = co_await by.send(std::move(message), &next);
     run_ends_ = run_ends_ || sent.last;
     using kind = message_sender::outcome::kind;
     if (sent.what == kind::not_connected || sent.what == kind::broken)

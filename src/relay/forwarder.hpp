@@ -73,7 +73,8 @@ private:
     net::awaitable<void> work_through(run_state& run, message_sender& by);
     void call_helpers(run_state& run);
     net::awaitable<void> help(run_state& run, message_sender& by);
-    net::awaitable<base::result<void>> deliver(outgoing_message message, message_sender& by);
+    net::awaitable<base::result<void>> deliver(outgoing_message message, message_sender& by,
+                                               const coming_message& next);
     message_sender& first_sender() const { return *senders_.front(); }
     void note_request(run_reason why);
     void log_taken(const spool::claimed_message& message) const;

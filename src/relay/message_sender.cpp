@@ -28,9 +28,10 @@ std::string message_sender::peer() const {
     return connection_ ? connection_->peer() : std::string();
 }
 
-net::awaitable<message_sender::outcome> message_sender::send(outgoing_message message) {
+net::awaitable<message_sender::outcome> message_sender::send(outgoing_message message,
+                                                             const coming_message* next) {
     std::string id = message.message.id();
-    outcome how = co_await carry(std::move(message));
+    outcome how = co_await carry(std::move(message), next);
     tell(id, how);
     if (how.what == outcome::kind::broken)
         connection_.reset(); // its end is told of after the message's
@@ -67,7 +68,8 @@ void message_sender::tell(const std::string& id, const outcome& how) const {
     }
 }
 
-net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message message) {
+net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message message,
+                                                              const coming_message* next) {
     screening state;
     state.due = !filter_settings_.makers.empty();
     if (state.due && !message.message.envelope().forward_to.empty()) {
@@ -114,7 +116,10 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
                 continue; // it may have to go somewhere else now
             }
         } else {
-            client_session::outcome result = co_await connection_->send(message);
+            client_session::message_behind behind = [this, next] {
+                return may_follow(next);
+            };
+            client_session::outcome result = co_await connection_->send(message, std::move(behind));
             if (auto* done = std::get_if<smtp::message_done>(&result)) {
                 if (done->what == smtp::message_done::result::sent)
                     co_await settle_later(std::move(message), *done);
@@ -141,6 +146,18 @@ net::awaitable<message_sender::outcome> message_sender::carry(outgoing_message m
         broken.failed = has_failed;
         co_return broken;
     }
+}
+
+// The next message, if it is there and nothing is left to be decided about it: a client filter may still
+// change where it goes, and whether.
+const outgoing_message* message_sender::may_follow(const coming_message* next) const {
+    const auto* fetched = next != nullptr ? next->peek() : nullptr;
+    if (fetched == nullptr || !*fetched || (*fetched)->has_error() || stopping_ ||
+        !filter_settings_.makers.empty())
+        return nullptr;
+    const outgoing_message& message = ***fetched;
+    const auto wanted = route_of(message.message.envelope());
+    return wanted.has_value() && *wanted == connected_for_ ? &message : nullptr;
 }
 
 // A message's own address that is out of reach concerns nobody but those that go there too.

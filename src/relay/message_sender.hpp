@@ -50,7 +50,8 @@ public:
         std::string response{}; // filtered: raw text
         bool last = false;      // a filter wants the run to end
     };
-    net::awaitable<outcome> send(outgoing_message message);
+    // `next`: what will be sent after it, if anything, and if it can be had by then.
+    net::awaitable<outcome> send(outgoing_message message, const coming_message* next = nullptr);
 
     // For a connection beside others: that its session does not come about is no failure of the message,
     // which is put back.
@@ -79,7 +80,8 @@ private:
         bool operator==(const route&) const = default;
     };
 
-    net::awaitable<outcome> carry(outgoing_message message);
+    net::awaitable<outcome> carry(outgoing_message message, const coming_message* next);
+    const outgoing_message* may_follow(const coming_message* next) const;
     void tell(const std::string& id, const outcome& how) const;
     // What filters say of a message, until it is ready to be sent.
     struct screening {

@@ -51,7 +51,7 @@ messages_in_turn::messages_in_turn(spool::ready_messages all, spool::store& stor
     run_ = std::make_shared<run>(std::move(all), store);
 }
 
-messages_in_turn::coming_message messages_in_turn::take_next() {
+coming_message messages_in_turn::take_next() {
     if (left_ == 0)
         return {};
     --left_;

@@ -2,20 +2,15 @@
 // claimed by a disk thread from the moment it is taken, and can be waited for later. Lives on one worker.
 #pragma once
 
-#include "net/pending.hpp"
 #include "relay/outgoing.hpp"
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 
 namespace relay {
 
 class messages_in_turn {
 public:
-    // Nothing: there are no more. An error: the message cannot be had; the store has said why.
-    using coming_message = net::pending<std::optional<base::result<outgoing_message>>>;
-
     // `store` and `work` outlive it.
     messages_in_turn(spool::ready_messages all, spool::store& store, blocking& work, net::worker& on);
 

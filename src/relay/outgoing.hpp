@@ -2,11 +2,13 @@
 #pragma once
 
 #include "base/log.hpp"
+#include "net/pending.hpp"
 #include "relay/blocking.hpp"
 #include "smtp/client_engine.hpp"
 #include "spool/store.hpp"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,10 @@ struct outgoing_message {
     std::size_t used = 0;    // of those, sent
     bool all_read = false;
 };
+
+// A message that is being fetched. Nothing: there are no more. An error: it cannot be had; the store has said
+// why.
+using coming_message = net::pending<std::optional<base::result<outgoing_message>>>;
 
 // Claims the message and reads the beginning of its content, in one trip to the disk. The store has logged
 // why if it cannot be had.

@@ -70,36 +70,49 @@ struct turn {
     std::string text;
 };
 
-// Sends all letters, then quits. `peer` is given what was written and says what comes back. Events, as text:
+// Sends all letters, then quits. `peer` is given what was written and says what comes back. With `ahead` each
+// letter is to begin behind the one before. Events, as text:
 //     sent | sent to some: reason [a,b] | refused 550: reason | failed: reason | session failed: reason |
 //     session failed with message: reason | over
 inline std::vector<std::string> drive(client_engine& engine, const std::vector<letter>& letters,
                                       const std::function<turn(std::string)>& peer,
                                       std::size_t piece = std::string::npos,
-                                      std::size_t content_piece = std::string::npos) {
+                                      std::size_t content_piece = std::string::npos, bool ahead = false) {
     std::vector<std::string> events;
     std::size_t next_letter = 0;
+    bool next_has_begun = false;
+    turn answer;
+    std::string_view unread; // of the answer
     std::string_view unsent;
     std::string written;
+    const auto send_next = [&] {
+        unsent = letters[next_letter].content;
+        engine.send(letters[next_letter].envelope, unsent.size());
+        ++next_letter;
+    };
     for (int steps = 0; steps < 1'000'000; ++steps) {
         const client_action action = engine.next();
+        const bool reads = std::holds_alternative<read_reply>(action) && !engine.has_output();
+        if (!unread.empty() && !reads && !std::holds_alternative<message_done>(action)) {
+            events.emplace_back("went on before the end of the reply");
+            return events;
+        }
         if (std::holds_alternative<read_reply>(action)) {
-            const turn answer = peer(std::exchange(written, {}) + engine.take_output());
-            for (std::string_view text = answer.text; !text.empty();) {
-                engine.feed(text.substr(0, piece));
-                text.remove_prefix(std::min(piece, text.size()));
-                if (text.empty())
-                    break;
-                const client_action then = engine.next();
-                if (!std::holds_alternative<read_reply>(then) || engine.has_output()) {
-                    events.emplace_back("went on before the end of the reply");
-                    return events;
-                }
+            if (unread.empty() && answer.what == turn::kind::stays_silent) { // the rest of it
+                answer = {};
+                engine.timed_out(7);
+                continue;
             }
+            if (unread.empty()) {
+                answer = peer(std::exchange(written, {}) + engine.take_output());
+                unread = answer.text;
+            }
+            engine.feed(unread.substr(0, piece));
+            unread.remove_prefix(std::min(piece, unread.size()));
+            if (!unread.empty())
+                continue;
             if (answer.what == turn::kind::closes)
                 engine.disconnected({});
-            else if (answer.what == turn::kind::stays_silent)
-                engine.timed_out(7);
         } else if (const auto* work = std::get_if<compute>(&action)) {
             work->job();
             engine.computed();
@@ -108,13 +121,15 @@ inline std::vector<std::string> drive(client_engine& engine, const std::vector<l
                 engine.quit();
                 continue;
             }
-            unsent = letters[next_letter].content;
-            engine.send(letters[next_letter].envelope, unsent.size());
-            ++next_letter;
+            send_next();
         } else if (const auto* want = std::get_if<read_content>(&action)) {
             const std::string bytes(unsent.substr(0, std::min(want->at_most, content_piece)));
             unsent.remove_prefix(bytes.size());
             engine.content(bytes, unsent.empty());
+            if (ahead && unsent.empty() && next_letter < letters.size()) {
+                const letter copy = letters[next_letter]; // the engine lets go of it
+                next_has_begun = engine.follow(copy.envelope, copy.content.size());
+            }
             written += engine.take_output();
         } else if (const auto* done = std::get_if<message_done>(&action)) {
             std::string refused;
@@ -135,6 +150,8 @@ inline std::vector<std::string> drive(client_engine& engine, const std::vector<l
                 events.push_back("failed: " + done->reason);
                 break;
             }
+            if (std::exchange(next_has_begun, false))
+                send_next();
         } else if (const auto* failed = std::get_if<session_failed>(&action)) {
             events.push_back(
                 (failed->message_in_hand ? "session failed with message: " : "session failed: ") +

@@ -118,6 +118,12 @@ struct client_engine::impl {
     void go_on_with_login(client_login::step now);
     void ready();
     void send(const mail::envelope& e, std::uint64_t size);
+    bool follow(const mail::envelope& e, std::uint64_t size);
+    void quit();
+    void take_in_hand(const mail::envelope& e, std::uint64_t size);
+    void say_mail();
+    bool pipelined() const { return settings_.pipelining && peer_.pipelining; }
+    bool has_message() const { return message_.envelope != nullptr && (ended_ || !message_.ahead); }
     std::string_view obstacle();
     std::string mail_command() const;
     std::string submitter() const;
@@ -130,6 +136,7 @@ struct client_engine::impl {
     void refuse(message_done with);
     void fail_message(std::string_view reason);
     void delivered();
+    void message_over();
     void fail(std::string reason);
     void unexpected(std::string_view text);
     bool quiet();
@@ -156,6 +163,7 @@ struct client_engine::impl {
     // message
     struct in_hand {
         const mail::envelope* envelope = nullptr; // null: no message
+        bool ahead = false;                       // begun behind another, MAIL is not answered yet
         bool binary = false;                      // by BDAT
         std::size_t asked = 0;                    // recipients sent in RCPT
         std::size_t answered = 0;                 // ... and answered
@@ -166,7 +174,8 @@ struct client_engine::impl {
         std::uint64_t chunk_left = 0; // content of this BDAT
     };
     in_hand message_;
-    std::optional<message_done> outcome_; // what became of it, until next() has said so
+    std::optional<in_hand> ended_;        // the one before, as long as the reply to its data is due
+    std::optional<message_done> outcome_; // what became of a message, until next() has said so
 
     // in and out
     reply_parser replies_;
@@ -179,10 +188,12 @@ struct client_engine::impl {
 
 client_action client_engine::impl::next() {
     for (;;) {
-        if (outcome_ && (state_ == state::ready || state_ == state::failed)) {
+        const bool next_has_begun = state_ == state::mail && message_.ahead;
+        if (outcome_ && (state_ == state::ready || state_ == state::failed || next_has_begun)) {
             message_done done = std::move(*outcome_);
             outcome_.reset();
-            message_ = {};
+            if (!next_has_begun)
+                message_ = {};
             return done;
         }
         switch (state_) {
@@ -256,7 +267,7 @@ bool client_engine::impl::take_reply() {
 void client_engine::impl::on_reply(const reply_type& reply) {
     if (reply.code == 421 &&
         state_ != state::starttls) { // the peer is about to close, whatever was asked (RFC 5321 section 3.8)
-        if (message_.envelope != nullptr && !outcome_)
+        if (has_message() && !outcome_)
             outcome_ = refusal(reply);
         return unexpected(reply.text());
     }
@@ -410,20 +421,54 @@ void client_engine::impl::ready() {
 // ---- one message
 
 void client_engine::impl::send(const mail::envelope& e, std::uint64_t size) {
-    assert(state_ == state::ready && !outcome_);
+    assert(!outcome_);
+    if (message_.ahead)
+        message_.envelope = &e;
     if (state_ != state::ready || !quiet())
         return;
+    take_in_hand(e, size);
+    if (const std::string_view why = obstacle(); !why.empty())
+        return fail_message(why);
+    say_mail();
+    state_ = state::mail;
+}
+
+// BDAT is left out: a refused one needs a RSET before anything else is said.
+bool client_engine::impl::follow(const mail::envelope& e, std::uint64_t size) {
+    if (state_ != state::final_reply || ended_ || message_.binary || !pipelined() || !quiet())
+        return false;
+    ended_ = std::move(message_);
+    take_in_hand(e, size);
+    message_.ahead = true;
+    if (!obstacle().empty()) {
+        message_ = std::move(*ended_);
+        ended_.reset();
+        return false;
+    }
+    say_mail();
+    return true;
+}
+
+void client_engine::impl::take_in_hand(const mail::envelope& e, std::uint64_t size) {
     message_ = {};
     message_.envelope = &e;
     message_.binary = e.content == mail::body_type::binary_mime && peer_.binary_mime && peer_.chunking;
     message_.size_left = size;
+}
 
-    if (const std::string_view why = obstacle(); !why.empty())
-        return fail_message(why);
+void client_engine::impl::say_mail() {
     say(mail_command());
-    state_ = state::mail;
-    if (settings_.pipelining && peer_.pipelining)
+    if (pipelined())
         say_recipients();
+}
+
+void client_engine::impl::quit() {
+    const bool next_has_begun = state_ == state::mail && message_.ahead;
+    assert(state_ == state::ready || state_ == state::failed || next_has_begun);
+    if (state_ != state::ready && !next_has_begun)
+        return;
+    say("QUIT");
+    state_ = state::over;
 }
 
 // Why the message cannot be sent to this peer; empty if it can (spec/smtp-client.md section 7.2).
@@ -480,14 +525,16 @@ std::string client_engine::impl::submitter() const {
 }
 
 void client_engine::impl::on_mail(const reply_type& reply) {
-    const bool pipelined = message_.asked > 0;
+    const bool recipients_said = message_.asked > 0;
     if (reply.code == 250) {
+        message_.ahead = false;
         state_ = state::rcpt;
-        if (!pipelined)
+        if (!recipients_said)
             say_recipients();
     } else if (reply.refusal()) {
+        message_.ahead = false;
         outcome_ = refusal(reply);
-        state_ = pipelined ? state::drain : state::ready;
+        state_ = recipients_said ? state::drain : state::ready;
     } else {
         unexpected(reply.text());
     }
@@ -497,8 +544,7 @@ void client_engine::impl::on_mail(const reply_type& reply) {
 void client_engine::impl::say_recipients() {
     if (!quiet())
         return;
-    const bool pipelined = settings_.pipelining && peer_.pipelining;
-    const std::size_t limit = message_.asked + (pipelined ? pipelined_recipients : 1);
+    const std::size_t limit = message_.asked + (pipelined() ? pipelined_recipients : 1);
     do {
         say("RCPT TO:<" + message_.envelope->to_remote[message_.asked++] + ">");
     } while (message_.asked < std::min(limit, message_.envelope->to_remote.size()) &&
@@ -606,20 +652,26 @@ void client_engine::impl::on_final(const reply_type& reply) {
     if (message_.binary) // the transaction is not over after a refused BDAT (RFC 3030 section 2)
         return refuse(refusal(reply));
     outcome_ = refusal(reply);
-    state_ = state::ready;
+    message_over();
 }
 
 // ---- what becomes of the message and the session
 
 void client_engine::impl::delivered() {
+    in_hand& message = ended_ ? *ended_ : message_;
     outcome_.emplace();
-    if (!message_.refused.empty()) {
+    if (!message.refused.empty()) {
         outcome_->what = message_done::result::sent_to_some;
         outcome_->reason = "one or more recipients rejected";
-        outcome_->refused = std::move(message_.refused);
+        outcome_->refused = std::move(message.refused);
         log_.warning("smtp client protocol: {}", outcome_->reason);
     }
-    state_ = state::ready;
+    message_over();
+}
+
+void client_engine::impl::message_over() {
+    state_ = ended_ ? state::mail : state::ready;
+    ended_.reset();
 }
 
 // Refused within the transaction: it is abandoned, then the session is ready again.
@@ -641,7 +693,7 @@ void client_engine::impl::fail(std::string reason) {
     if (state_ == state::failed || state_ == state::over)
         return;
     failure_ = std::move(reason);
-    failed_in_hand_ = !outcome_ && (message_.envelope != nullptr || !was_ready_);
+    failed_in_hand_ = !outcome_ && (has_message() || !was_ready_);
     output_.clear();
     state_ = state::failed;
 }
@@ -709,12 +761,12 @@ void client_engine::send(const mail::envelope& envelope, std::uint64_t content_s
     impl_->send(envelope, content_size);
 }
 
+bool client_engine::follow(const mail::envelope& envelope, std::uint64_t content_size) {
+    return impl_->follow(envelope, content_size);
+}
+
 void client_engine::quit() {
-    assert(impl_->state_ == impl::state::ready || impl_->state_ == impl::state::failed);
-    if (impl_->state_ != impl::state::ready)
-        return;
-    impl_->say("QUIT");
-    impl_->state_ = impl::state::over;
+    impl_->quit();
 }
 
 void client_engine::tls_established(base::tls_session session) {

@@ -6,7 +6,8 @@
 // body is streamed, never held whole. It never throws; replies are bounded by client_settings.
 //
 // Life: greeting, EHLO (HELO), with TLS the handshake and EHLO again, then ready -> [message -> done]* ->
-// quit. A failed session is final.
+// quit. A failed session is final. With pipelining a message may begin right behind the data of the one
+// before it (RFC 2920 section 3.1): two round trips each instead of three.
 #pragma once
 
 #include "base/log.hpp"
@@ -112,8 +113,15 @@ public:
     void computed();
 
     // Answer to session_ready. `envelope` stays valid until message_done or session_failed.
+    // Or to message_done, if the message has begun already: follow().
     void send(const mail::envelope& envelope, std::uint64_t content_size);
     void quit();
+
+    // Behind the last content(), before next(): lets this message begin behind the one in hand, if the peer
+    // and the two of them allow it. Then message_done is answered with send() of this one, or quit();
+    // `envelope` stays valid until then. A message does not count as in hand before the peer has answered its
+    // MAIL so.
+    bool follow(const mail::envelope& envelope, std::uint64_t content_size);
 
     // Answer to read_content: at most the octets asked for; `last` with the final piece (which may be empty).
     void content(std::span<const char> bytes, bool last);

@@ -32,7 +32,8 @@ struct play_result {
 };
 
 play_result play_once(const client_settings& s, const std::vector<letter>& letters,
-                      const std::vector<exchange>& script, std::size_t piece, std::size_t content_piece) {
+                      const std::vector<exchange>& script, std::size_t piece, std::size_t content_piece,
+                      bool ahead = false) {
     play_result result;
     client_engine engine(s, base::logger(result.log));
     std::size_t step = 0;
@@ -49,20 +50,20 @@ play_result play_once(const client_settings& s, const std::vector<letter>& lette
             return {turn::kind::stays_silent, {}};
         return {turn::kind::replies, crlf(now.answer)};
     };
-    result.events = drive(engine, letters, peer, piece, content_piece);
+    result.events = drive(engine, letters, peer, piece, content_piece, ahead);
     EXPECT_EQ(step, script.size()) << "the client did not come to the end of the script";
     return result;
 }
 
 // Plays the script whole, octet by octet, and with every piece size in between.
 play_result play(const client_settings& s, const std::vector<letter>& letters,
-                 const std::vector<exchange>& script) {
-    play_result whole = play_once(s, letters, script, std::string::npos, std::string::npos);
+                 const std::vector<exchange>& script, bool ahead = false) {
+    play_result whole = play_once(s, letters, script, std::string::npos, std::string::npos, ahead);
     std::size_t longest = 1;
     for (const exchange& e : script)
         longest = std::max(longest, e.answer.size() + 2);
     for (std::size_t piece = 1; piece <= std::min<std::size_t>(longest, 200); ++piece) {
-        const play_result again = play_once(s, letters, script, piece, piece);
+        const play_result again = play_once(s, letters, script, piece, piece, ahead);
         EXPECT_EQ(again.events, whole.events) << "in pieces of " << piece;
         EXPECT_EQ(again.log.lines, whole.log.lines) << "in pieces of " << piece;
     }
@@ -509,8 +510,10 @@ TEST(dialogue, service_closing) {
 // ---- pipelining
 
 TEST(pipelining, one_write_for_the_group) {
-    const exchange group{"MAIL FROM:<s@a>\r\nRCPT TO:<x@b>\r\nRCPT TO:<y@b>", "250 ok\r\n250 ok\r\n250 ok"};
-    EXPECT_EQ(events_of({greeting, ehlo_with("250 PIPELINING"), group, data, body, group, data, body},
+    const exchange two_recipients{"MAIL FROM:<s@a>\r\nRCPT TO:<x@b>\r\nRCPT TO:<y@b>",
+                                  "250 ok\r\n250 ok\r\n250 ok"};
+    EXPECT_EQ(events_of({greeting, ehlo_with("250 PIPELINING"), two_recipients, data, body, two_recipients,
+                         data, body},
                         {a_letter("hi\n", {"x@b", "y@b"}), a_letter("hi\n", {"x@b", "y@b"})}, settings(true)),
               (strings{"sent", "sent", "over"}));
 }
@@ -590,6 +593,136 @@ TEST(pipelining, many_recipients) {
     EXPECT_EQ(events, (strings{fmt::format("sent to some: one or more recipients rejected [{},{}]",
                                            one.envelope.to_remote[4999], one.envelope.to_remote[9999]),
                                "over"}));
+}
+
+// ---- the next message begins behind the data of the one before
+
+strings events_ahead(const std::vector<exchange>& script, const std::vector<letter>& letters,
+                     const client_settings& s = settings(true)) {
+    return play(s, letters, script, true).events;
+}
+
+const exchange group{"MAIL FROM:<s@a>\r\nRCPT TO:<r@b>", "250 ok\r\n250 ok"};
+
+exchange body_and_group(const std::string& answer) {
+    return {body.says + "\r\n" + group.says, answer};
+}
+
+TEST(following, two_round_trips_for_a_message) {
+    const exchange middle = body_and_group("250 taken\r\n250 ok\r\n250 ok");
+    EXPECT_EQ(
+        events_ahead({greeting, ehlo_with("250 PIPELINING"), group, data, middle, data, middle, data, body},
+                     {3, a_letter()}),
+        (strings{"sent", "sent", "sent", "over"}));
+}
+
+TEST(following, only_with_pipelining_and_not_behind_chunks) {
+    const std::vector<exchange> one_by_one{mail_from, rcpt_to, data, body, mail_from, rcpt_to, data, body};
+    std::vector<exchange> script{greeting, ehlo};
+    script.insert(script.end(), one_by_one.begin(), one_by_one.end());
+    EXPECT_EQ(events_ahead(script, {2, a_letter()}), (strings{"sent", "sent", "over"}));
+    script[1] = ehlo_with("250 PIPELINING");
+    EXPECT_EQ(events_ahead(script, {2, a_letter()}, settings()), (strings{"sent", "sent", "over"}));
+
+    letter binary = a_letter("hi\n");
+    binary.envelope.content = mail::body_type::binary_mime;
+    EXPECT_EQ(events_ahead({greeting,
+                            ehlo_with("250-CHUNKING\r\n250-BINARYMIME\r\n250 PIPELINING"),
+                            {"MAIL FROM:<s@a> BODY=BINARYMIME\r\nRCPT TO:<r@b>", "250 ok\r\n250 ok"},
+                            {"BDAT 3 LAST\r\nhi\n", "250 taken", true},
+                            group,
+                            data,
+                            body},
+                           {binary, a_letter()}),
+              (strings{"sent", "sent", "over"}));
+}
+
+TEST(following, a_message_that_cannot_be_sent_does_not_begin) {
+    EXPECT_EQ(events_ahead({greeting, ehlo_with("250 PIPELINING"), group, data, body, group, data, body},
+                           {a_letter(), a_letter("hi\n", {}), a_letter()}),
+              (strings{"sent", "failed: no remote recipients", "sent", "over"}));
+}
+
+TEST(following, the_message_before_is_refused) {
+    EXPECT_EQ(events_ahead({greeting, ehlo_with("250 PIPELINING"), group, data,
+                            body_and_group("554 spam\r\n250 ok\r\n250 ok"), data, body},
+                           {2, a_letter()}),
+              (strings{"refused 554: spam", "sent", "over"}));
+}
+
+TEST(following, refused_recipients_belong_to_the_message_before) {
+    const letter two = a_letter("hi\n", {"x@b", "y@b"});
+    const exchange first{"MAIL FROM:<s@a>\r\nRCPT TO:<x@b>\r\nRCPT TO:<y@b>", "250 a\r\n550 b\r\n250 c"};
+    EXPECT_EQ(events_ahead({greeting, ehlo_with("250 PIPELINING"), first, data,
+                            body_and_group("250 taken\r\n250 ok\r\n250 ok"), data, body},
+                           {two, a_letter()}, settings(true, true)),
+              (strings{"sent to some: one or more recipients rejected [x@b]", "sent", "over"}));
+}
+
+TEST(following, it_is_refused_itself) {
+    EXPECT_EQ(events_ahead({greeting, ehlo_with("250 PIPELINING"), group, data,
+                            body_and_group("250 taken\r\n452 full\r\n503 no"), group, data, body},
+                           {3, a_letter()}),
+              (strings{"sent", "refused 452: full", "sent", "over"}));
+    EXPECT_EQ(events_ahead({greeting, ehlo_with("250 PIPELINING"), group, data,
+                            body_and_group("250 taken\r\n250 ok\r\n550 no"), reset},
+                           {2, a_letter()}),
+              (strings{"sent", "refused 550: one or more recipients rejected", "over"}));
+}
+
+// Servers that take a number of messages over one connection end it so.
+TEST(following, an_end_of_the_session_does_not_touch_it) {
+    const std::vector<exchange> start{greeting, ehlo_with("250 PIPELINING"), group, data};
+    auto events = [&](const std::vector<exchange>& rest) {
+        std::vector<exchange> script = start;
+        script.insert(script.end(), rest.begin(), rest.end());
+        return events_ahead(script, {2, a_letter()});
+    };
+    const exchange nothing_more{"", closes_now};
+    EXPECT_EQ(events({body_and_group("250 taken"), nothing_more}),
+              (strings{"sent", "session failed: peer disconnected"}));
+    EXPECT_EQ(events({body_and_group("250 taken\r\n421 enough")}),
+              (strings{"sent", "session failed: smtp error: unexpected response: enough"}));
+    EXPECT_EQ(events({body_and_group("421 enough")}),
+              (strings{"refused 421: enough", "session failed: smtp error: unexpected response: enough"}));
+    EXPECT_EQ(events({body_and_group(closes_now)}),
+              (strings{"session failed with message: peer disconnected"}));
+    EXPECT_EQ(events({body_and_group("250 taken\r\n250 ok"), nothing_more}),
+              (strings{"sent", "session failed with message: peer disconnected"}));
+}
+
+// A reply too many would settle the wrong message.
+TEST(following, replies_that_nobody_asked_for) {
+    const std::vector<exchange> script{greeting, ehlo_with("250 PIPELINING"), group, data,
+                                       body_and_group("250 taken\r\n250 taken\r\n250 ok\r\n250 ok")};
+    EXPECT_EQ(
+        play_once(settings(true), {2, a_letter()}, script, std::string::npos, std::string::npos, true).events,
+        (strings{"sent", "session failed with message: smtp error: unexpected response: ok"}));
+}
+
+TEST(following, quit_instead) {
+    recording_sink sink;
+    client_engine engine(settings(true), base::logger(sink));
+    const letter one = a_letter();
+    strings written;
+    auto answer = [&](const std::string& text) {
+        while (std::holds_alternative<smtp::read_reply>(engine.next()) && engine.has_output())
+            written.push_back(engine.take_output());
+        engine.feed(text);
+        return engine.next();
+    };
+    answer("220 hi\r\n");
+    ASSERT_TRUE(std::holds_alternative<smtp::session_ready>(answer("250-x\r\n250 PIPELINING\r\n")));
+    engine.send(one.envelope, one.content.size());
+    answer("250 a\r\n250 b\r\n");
+    ASSERT_TRUE(std::holds_alternative<smtp::read_content>(answer("354 go\r\n")));
+    engine.content(one.content, true);
+    ASSERT_TRUE(engine.follow(one.envelope, one.content.size()));
+    EXPECT_FALSE(engine.follow(one.envelope, one.content.size()));
+    ASSERT_TRUE(std::holds_alternative<smtp::message_done>(answer("250 taken\r\n")));
+    engine.quit();
+    ASSERT_TRUE(std::holds_alternative<smtp::session_over>(engine.next()));
+    EXPECT_EQ(engine.take_output(), "QUIT\r\n");
 }
 
 // ---- BDAT

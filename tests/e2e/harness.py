@@ -593,7 +593,8 @@ class NextHop:
     `script` says what to answer to a verb ('greeting', 'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'BDAT', '.', 'RSET', 'QUIT'),
     where '.' is the end of the content and 'BDAT' a chunk that is not the last:
     a line or several joined by CR-LF; Stall, Drop or Reset; a list of those, one for each time (the last one stays); or a function of
-    the received line. What came is in `lines` (connection number, line) and `messages`."""
+    the received line. What came is in `lines` (connection number, line) and `messages`; what came together with the end of each
+    message's data in `behind`."""
 
     usual = {'greeting': '220 next.example.net ready', 'EHLO': '250-next.example.net\r\n250 8BITMIME', 'HELO': '250 next',
              'MAIL': '250 ok', 'RCPT': '250 ok', 'DATA': '354 go', 'BDAT': '250 more', '.': '250 taken', 'RSET': '250 ok', 'NOOP': '250 ok',
@@ -605,6 +606,7 @@ class NextHop:
         self.counts = {}
         self.lines = []
         self.messages = []
+        self.behind = []
         self.connections = 0
         self.peers = []
         self.ended = 0
@@ -773,7 +775,9 @@ class NextHop:
                     text = bytes(body)
                     text = text[1:] if text.startswith(b'..') else text
                     text = text.replace(b'\r\n..', b'\r\n.')
+                    self.behind.append(held)
                     self._reply(connection, '.', message=Received(number, mail, recipients, text))
+                    mail, recipients = None, []
                 elif verb == 'QUIT':
                     raise NextHop._End
         except (NextHop._End, OSError):

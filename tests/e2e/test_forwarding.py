@@ -493,6 +493,62 @@ def test_client_pipelining(t):
           ['EHLO', 'MAIL', 'RCPT', 'RCPT', 'DATA', 'MAIL', 'RCPT', 'RCPT', 'RSET', 'QUIT'])
 
 
+def forward_pipelined(t, script=None, count=5):
+    """`count` messages to a next hop that takes its time with DATA until the message behind is at hand. (next hop, spool) of a run
+    where each could begin behind the one before: one that was fetched too late begins as ever, as does the second, since nothing is
+    fetched before there is a connection."""
+    for _ in range(10):
+        spool = t.spool()
+        for old in spool.path.iterdir():
+            old.unlink()
+        for n in range(count):
+            spool.add(f'emailrelay.1.{n + 1}.1', b'Subject: %d\r\n\r\n' % n, to=[f'{n}@example.net'])
+
+        def data(_):
+            if hop.behind:
+                harness.until(lambda: len(spool.messages('busy')) > 1 or not spool.messages(), 'the next message being taken')
+            return '354 go'
+        hop = t.next_hop({'EHLO': '250-next\r\n250 PIPELINING', 'DATA': data, **(script or {})})
+        t.forward(hop.address, '--client-smtp-config=pipelining', status=None)
+        if all(hop.behind[1:-1]):
+            return hop, spool
+    harness.fail(f'none of ten runs had all messages at hand: {hop.behind}')
+
+
+def check_numbered(hop, numbers):
+    equal([m.body.strip() for m in hop.messages], [b'Subject: %d' % n for n in numbers])
+    equal([m.recipients for m in hop.messages], [[f'RCPT TO:<{n}@example.net>'] for n in numbers])
+
+
+def test_the_next_message_begins_behind_the_data(t):
+    """Two round trips for a message."""
+    hop, spool = forward_pipelined(t)
+    spool.check_empty()
+    check_numbered(hop, range(5))
+    equal(hop.behind, [b'', *(b'MAIL FROM:<me@example.com>\r\nRCPT TO:<%d@example.net>\r\n' % n for n in range(2, 5)), b''])
+    equal(hop.connections, 1)
+
+
+def test_next_hops_that_end_sessions_behind_a_message(t):
+    """The message that had begun goes over a new connection; none is lost, repeated or failed."""
+    for name, what in [('closed', Drop), ('reset', Reset), ('421', '421 enough')]:
+        with t.row(name):
+            hop, spool = forward_pipelined(t, {'MAIL': ['250 ok', *['250 ok', what] * 3, '250 ok']})
+            spool.check_empty()
+            check_numbered(hop, range(5))
+            equal(hop.connections, 4)
+
+
+def test_refused_while_the_next_message_has_begun(t):
+    """Either fate is its own."""
+    hop, spool = forward_pipelined(t, {'.': ['250 taken', '554 spam', '250 taken']}, count=4)
+    check_numbered(hop, [0, 2, 3])
+    equal(spool.one('bad').field('Reason'), 'spam')
+    hop, spool = forward_pipelined(t, {'RCPT': refusing('2@')}, count=4)
+    check_numbered(hop, [0, 1, 3])
+    equal(spool.one('bad').field('ReasonCode'), '550')
+
+
 # ---------------------------------------------------------------- where to
 
 def test_address_forms(t):
