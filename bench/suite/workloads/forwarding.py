@@ -43,7 +43,9 @@ def drain(run):
         drained(ours, count, counting.port, *options)
         return counting.rate()
 
-    for title, options in (('W4 from first to last message', ()), ('W4 from first to last, 4 connections', ('--forward-connections=4',))):
+    for title, options in (('W4 from first to last message', ()),
+                           ('W4 from first to last, pipelining', ('--client-smtp-config=+pipelining',)),
+                           ('W4 from first to last, 4 connections', ('--forward-connections=4',))):
         run.interleave('speed', title, 'msg/s', {'emailrelay': lambda options=options: steady(*options)}, rounds=min(3, run.rounds),
                        note='into a sink of ours, which counts' if not options else '')
 
