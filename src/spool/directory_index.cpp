@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace spool {
 
@@ -17,19 +18,39 @@ constexpr std::chrono::minutes trusted_for{10};
 // 16,384 of them unless told otherwise.
 constexpr std::chrono::milliseconds rest{20};
 
-enum class kind { ready, journal, other, of_no_interest };
+// What a name in the directory is. The texts are parts of that name.
+struct of_no_interest {};
+struct foreign_id { // of a ready message, made by another program
+    std::string_view text;
+};
+struct segment {
+    std::string_view name;
+};
+struct other_name {
+    std::string_view text;
+};
+using meaning = std::variant<of_no_interest, message_name, foreign_id, segment, other_name>;
 
-kind kind_of(std::string_view name) {
+meaning meaning_of(std::string_view name) {
     if (name.starts_with(journal_prefix))
-        return kind::journal;
+        return segment{name};
     if (name.starts_with(restore_prefix)) // may end like an envelope
-        return kind::of_no_interest;
-    if (!id_of(name, envelope_suffix).empty())
-        return kind::ready;
+        return of_no_interest{};
+    if (std::string_view id = id_of(name, envelope_suffix); !id.empty()) {
+        auto ours = parse_name(id);
+        return ours ? meaning(*ours) : foreign_id{id};
+    }
     bool hidden = name.starts_with('.');
     bool of_a_message = name.ends_with(content_suffix) || name.find(envelope_suffix) != name.npos;
-    return hidden || of_a_message ? kind::of_no_interest : kind::other;
+    return hidden || of_a_message ? meaning(of_no_interest{}) : other_name{name};
 }
+
+template <class... Actions>
+struct for_each_meaning : Actions... {
+    using Actions::operator()...;
+};
+template <class... Actions>
+for_each_meaning(Actions...) -> for_each_meaning<Actions...>;
 
 // What is there already keeps its number, for those who are on their way through.
 template <class Map>
@@ -131,27 +152,18 @@ base::result<void> directory_index::read_directory() {
     std::vector<message_name> ready;
     std::vector<std::string> ready_foreign;
     names segments, others;
-    auto listed = dir_.files().list(dir_.directory(), [&](std::string_view name) {
-        switch (kind_of(name)) {
-        case kind::ready: {
-            std::string_view id = id_of(name, envelope_suffix);
-            if (auto ours = parse_name(id))
-                ready.push_back(*ours);
-            else
-                ready_foreign.emplace_back(id);
-            break;
-        }
-        case kind::journal:
-            if (!is_own_segment_(name))
-                segments.emplace(name);
-            break;
-        case kind::other:
-            others.emplace(name);
-            break;
-        case kind::of_no_interest:
-            break;
-        }
-    });
+    const for_each_meaning take{[](of_no_interest) {},
+                                [&](const message_name& name) { ready.push_back(name); },
+                                [&](foreign_id id) { ready_foreign.emplace_back(id.text); },
+                                [&](segment found) {
+                                    if (!is_own_segment_(found.name))
+                                        segments.emplace(found.name);
+                                },
+                                [&](other_name name) {
+                                    others.emplace(name.text);
+                                }};
+    auto listed = dir_.files().list(dir_.directory(),
+                                    [&](std::string_view name) { std::visit(take, meaning_of(name)); });
     if (listed.has_error())
         return listed;
     ++last_arrival_;
@@ -183,48 +195,35 @@ void directory_index::take_in_changes() {
 }
 
 void directory_index::came(std::string_view name) {
-    switch (kind_of(name)) {
-    case kind::ready: {
-        std::string_view id = id_of(name, envelope_suffix);
-        if (auto ours = parse_name(id))
-            ready_.try_emplace(ready_.end(), *ours, last_arrival_); // mostly it is the youngest of all
-        else
-            ready_foreign_.try_emplace(std::string(id), last_arrival_);
-        break;
-    }
-    case kind::journal:
-        if (!is_own_segment_(name))
-            segments_.emplace(name);
-        break;
-    case kind::other:
-        other_names_.emplace(name);
-        break;
-    case kind::of_no_interest:
-        break;
-    }
+    const for_each_meaning take_in{
+        [](of_no_interest) {},
+        [this](const message_name& message) {
+            ready_.try_emplace(ready_.end(), message, last_arrival_); // mostly it is the youngest of all
+        },
+        [this](foreign_id id) { ready_foreign_.try_emplace(std::string(id.text), last_arrival_); },
+        [this](segment found) {
+            if (!is_own_segment_(found.name))
+                segments_.emplace(found.name);
+        },
+        [this](other_name found) {
+            other_names_.emplace(found.text);
+        }};
+    std::visit(take_in, meaning_of(name));
 }
 
 void directory_index::went(std::string_view name) {
-    switch (kind_of(name)) {
-    case kind::ready: {
-        std::string_view id = id_of(name, envelope_suffix);
-        if (auto ours = parse_name(id))
-            ready_.erase(*ours);
-        else
-            ready_foreign_.erase(std::string(id));
-        break;
-    }
-    case kind::journal:
-        if (auto at = segments_.find(name); at != segments_.end())
-            segments_.erase(at);
-        break;
-    case kind::other:
-        if (auto at = other_names_.find(name); at != other_names_.end())
-            other_names_.erase(at);
-        break;
-    case kind::of_no_interest:
-        break;
-    }
+    auto erase = [](names& from, std::string_view gone) {
+        if (auto at = from.find(gone); at != from.end())
+            from.erase(at);
+    };
+    const for_each_meaning drop{[](of_no_interest) {},
+                                [this](const message_name& message) { ready_.erase(message); },
+                                [this](foreign_id id) { ready_foreign_.erase(std::string(id.text)); },
+                                [&](segment gone) { erase(segments_, gone.name); },
+                                [&](other_name gone) {
+                                    erase(other_names_, gone.text);
+                                }};
+    std::visit(drop, meaning_of(name));
 }
 
 directory_index::place directory_index::beginning() const {
