@@ -450,7 +450,7 @@ milter_todo milter_engine::heard_change(const packet& reply) {
     return milter_action::read_more{};
 }
 
-std::string milter_engine::with_space(std::string value) const {
+std::string milter_engine::with_space(const std::string& value) const {
     return (protocol_ & leading_space) != 0 || value.empty() ? value : " " + value;
 }
 

@@ -128,7 +128,7 @@ private:
     milter_todo finish(milter_outcome::verdict what, int code, std::string text);
     milter_todo refuse_with(std::string_view text);
     bool note_edit(const packet& reply);
-    std::string with_space(std::string value) const;
+    std::string with_space(const std::string& value) const;
     bool allowed(std::uint32_t action) const noexcept { return (actions_ & action) != 0; }
 
     bool wanted(std::uint32_t skip_flag) const noexcept { return (protocol_ & skip_flag) == 0; }
