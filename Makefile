@@ -27,7 +27,7 @@ build = cmake --preset $(1) -DEMAILRELAY_WERROR=$(EMAILRELAY_WERROR) $(CMAKE_OPT
 tsan_targets := spool_test os_test net_test emailrelay
 sources = $(wildcard $(shell git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.hpp' 'tests/*.cpp' 'tests/*.hpp' 'bench/*.cpp'))
 
-.PHONY: help build run reference translations deb test-package install test test-programs bench soak format check-format tidy cppcheck valgrind \
+.PHONY: help build run reference translations deb test-package install test test-programs test-release bench soak format check-format tidy cppcheck valgrind \
         fuzz fuzz-programs fuzz-end-to-end clean
 .DEFAULT_GOAL := help
 
@@ -37,6 +37,7 @@ help:
 	@echo 'make install  build and install, under /usr/local unless CMAKE_OPTIONS says otherwise'
 	@echo 'make deb      Debian packages, in build/deb/'
 	@echo 'make test     unit and end-to-end tests under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make test-release  what is installed, without sanitizers: bounds of its memory, floods, memory that runs out'
 	@echo 'make test-package  Debian package and container image, built, installed and used in fresh systems; as root, takes minutes'
 	@echo 'make bench    speed and costs beside Postfix and smtp-sink; a quarter of an hour (BENCH_OPTIONS="--only w2,w4 --quick")'
 	@echo 'make soak     ten minutes of everything at once, while memory and descriptors are watched (SOAK_OPTIONS="--minutes 60")'
@@ -70,6 +71,13 @@ test-programs:
 	@scripts/install-deps --build --test
 	@$(call build,asan)
 	@$(call build,tsan,$(tsan_targets))
+
+# The tests that measure memory: what they allow is far less here than under sanitizers.
+test-release:
+	@scripts/install-deps --build --test
+	@$(call build,release)
+	@for file in test_memory test_hostile_floods test_hostile_next_hops test_load.test_ten_thousand; do \
+	    tests/run.py --bin-dir build/release/bin --only e2e --filter $$file || exit 1; done
 
 reference:
 	@scripts/install-deps --build

@@ -12,6 +12,7 @@
 #include "os/filesystem.hpp"
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
+#include "os/memory.hpp"
 #include "os/process.hpp"
 #include "os/service_manager.hpp"
 #include "os/socket_activation.hpp"
@@ -121,6 +122,7 @@ private:
         os::set_umask(077);
         os::ignore_sigpipe();
         os::raise_descriptor_limit();
+        os::keep_memory_in_reserve();
         auto sockets = os::take_activation_sockets(); // meant for this pid, so before it changes
         if (sockets.has_error())
             return sockets.error();

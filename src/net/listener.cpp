@@ -3,6 +3,7 @@
 #include "net/asio_stream.hpp"
 #include "net/worker.hpp"
 #include "os/identity.hpp"
+#include "os/memory.hpp"
 
 #include "base/text.hpp"
 
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 #include <climits>
-#include <new>
 
 namespace net {
 
@@ -192,15 +192,13 @@ template <class Listener>
 awaitable<void> accept_loop(std::shared_ptr<Listener> from, worker_group& workers, listener::handler handler,
                             base::logger log) {
     constexpr std::chrono::milliseconds a_moment{100};
-    bool complained = false, able = true;
+    bool complained = false;
     while (!from->stopped) {
-        try {
-            if (!able)
-                co_await sleep_for(a_moment);
+        bool able = !os::memory_is_short();
+        if (able)
             able = co_await accept_one(*from, workers, handler, complained, log);
-        } catch (const std::bad_alloc&) {
-            able = false;
-        }
+        if (!able)
+            co_await sleep_for(a_moment);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "relay/pop_server.hpp"
 
 #include "base/text.hpp"
+#include "os/memory.hpp"
 #include "relay/client_connection.hpp"
 #include "relay/login_material.hpp"
 #include "spool/mailbox.hpp"
@@ -112,7 +113,9 @@ private:
         }
         using kind = client_connection::received::kind;
         auto came = co_await client_.read(engine_.in_command());
-        if (came.what == kind::octets)
+        if (came.what == kind::octets && os::memory_is_short())
+            engine_.end_session("insufficient system resources", "out of memory");
+        else if (came.what == kind::octets)
             engine_.feed(came.octets);
         else if (came.what == kind::interrupted)
             engine_.end_session("service shutting down", "shutdown");

@@ -7,6 +7,7 @@
 #include "relay/smtp_server.hpp"
 
 #include "os/clock.hpp"
+#include "os/memory.hpp"
 #include "relay/client_connection.hpp"
 #include "relay/immediate.hpp"
 
@@ -50,7 +51,7 @@ public:
         if (reason_.empty())
             engine_.start(server_.enabled_);
         while (reason_.empty()) {
-            smtp::server_action todo = engine_.next();
+            smtp::server_action todo = next_action();
             if (std::holds_alternative<smtp::read_more>(todo)) {
                 co_await exchange();
             } else if (std::holds_alternative<smtp::write_replies>(todo)) {
@@ -105,6 +106,18 @@ public:
     }
 
 private:
+    // What the engine keeps of a message, its recipients above all, is the session's own: if there is no
+    // memory for it the session ends.
+    smtp::server_action next_action() {
+        os::allocations_may_fail here;
+        return engine_.next();
+    }
+
+    void feed(std::span<const char> octets) {
+        os::allocations_may_fail here;
+        engine_.feed(octets);
+    }
+
     // A client that is blocked hears nothing; what one has sent before it was greeted is thrown away, if it
     // is not the beginning of a handshake.
     net::awaitable<void> ask_block_lists() {
@@ -177,7 +190,10 @@ private:
         switch (came.what) {
         case kind::octets:
             content_octets_ += came.octets.size();
-            engine_.feed(came.octets);
+            if (os::memory_is_short())
+                engine_.end_session(421, "insufficient system resources", "out of memory");
+            else
+                feed(came.octets);
             break;
         case kind::interrupted:
             engine_.end_session(421, "service shutting down", "shutdown");

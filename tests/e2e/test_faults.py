@@ -7,61 +7,15 @@ was acknowledged is lost or damaged, and nothing goes out in part.
 """
 import concurrent.futures
 import errno
-import mmap
 import os
 import signal
-import struct
 import threading
 
 import harness
+from fault_injection import Faults, count, fail_it, fall_short, for_good, interrupt, kill, sockets
 from harness import equal, fail, until
 from test_admin import Admin
 from test_durability import is_whole, message, token_of
-
-library = harness.bin_dir / 'fault_injection.so'
-nothing, count, fail_it, kill, fall_short, interrupt = range(6)
-places, place_size, head = 4096, 64, 40
-
-
-class Faults:
-    """The page that the library reads (its layout is there)."""
-
-    def __init__(self, t, spool, name='faults'):
-        if not library.exists():
-            raise harness.Skip(f'{library.name} is not built')
-        path = t.dir / name
-        path.write_bytes(bytes(head + places * place_size))
-        os.chmod(path, 0o666)
-        with open(path, 'r+b') as f:
-            self.page = mmap.mmap(f.fileno(), 0)
-        self.env = {'LD_PRELOAD': str(library), 'EMAILRELAY_FAULTS': str(path),
-                    'EMAILRELAY_FAULTS_UNDER': str(spool.path),
-                    'ASAN_OPTIONS': t.environment()['ASAN_OPTIONS'] + ':verify_asan_link_order=0:detect_leaks=0'}
-
-    def arm(self, todo, when=0, error=0, for_all=False, sockets=False):
-        self.page[:4] = struct.pack('<I', nothing)
-        self.page[4:head] = struct.pack('<iIIQQQ', error, for_all, sockets, when, 0, 0)
-        self.page[:4] = struct.pack('<I', todo)
-
-    def disarm(self):
-        self.page[:4] = struct.pack('<I', nothing)
-
-    @property
-    def calls(self):
-        return struct.unpack('<Q', self.page[24:32])[0]
-
-    @property
-    def hits(self):
-        return struct.unpack('<Q', self.page[32:40])[0]
-
-    def call(self, n):
-        """What the n-th was, as "fdatasync .emailrelay-journal.1.2.3"."""
-        at = head + n * place_size
-        return self.page[at:at + place_size].split(b'\0')[0].decode(errors='replace')
-
-    def kinds(self):
-        return {self.call(n).split(' ')[0] for n in range(min(self.calls, places))}
-
 
 class Hop(harness.NextHop):
     """Takes what is for "good", refuses "bad"; content for "refused" is refused."""
@@ -124,14 +78,14 @@ def check_files(spool, acknowledged):
 
 
 def each_fault(steps):
-    """(n, todo, error, for all from then on): every call by the error that fits it, and by all the others."""
+    """(n, todo, error, how many from then on): every call by the error that fits it, and by all the others."""
     for n in range(steps):
-        yield n, fail_it, 0, False
-        yield n, fall_short, 0, False
-        yield n, interrupt, 0, False
+        yield n, fail_it, 0, 1
+        yield n, fall_short, 0, 1
+        yield n, interrupt, 0, 1
     for error in (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM):
         for n in range(0, steps, 3):
-            yield n, fail_it, error, True
+            yield n, fail_it, error, for_good
 
 
 @harness.limit(240)
@@ -151,9 +105,9 @@ def test_accepting(t):
     equal(missing, set(), f'calls that are not made any more; seen {faults.kinds()}')
     clear(spool)
     refused = 0
-    for n, todo, error, for_all in each_fault(steps):
+    for n, todo, error, how_many in each_fault(steps):
         acknowledged = set()
-        faults.arm(todo, n, error, for_all)
+        faults.arm(todo, n, error, how_many)
         codes = submit_all(wire, f'n{n}', acknowledged)
         faults.disarm()
         what = f'{["", "", "failure", "", "short", "interrupted"][todo]} {os.strerror(error) if error else ""} ' \
@@ -264,9 +218,9 @@ def test_forwarding(t):
     missing = {'renameat', 'renameat2', 'unlinkat', 'pread', 'create', 'write', 'lock'} - faults.kinds()
     equal(missing, set(), f'calls that are not made any more; seen {faults.kinds()}')
     clear(spool)
-    for number, (n, todo, error, for_all) in enumerate(each_fault(steps), 1):
+    for number, (n, todo, error, how_many) in enumerate(each_fault(steps), 1):
         work = Work(spool, f'n{number}')
-        faults.arm(todo, n, error, for_all)
+        faults.arm(todo, n, error, how_many)
         answer = flush_all(admin)
         faults.disarm()
         what = f'{["", "", "failure", "", "short", "interrupted"][todo]} {os.strerror(error) if error else ""} ' \
@@ -296,7 +250,7 @@ def test_descriptors_for_sockets(t):
         with t.row(os.strerror(error)):
             token = f'{errno.errorcode[error]}.'
             equal(wire.submit(message(token))[0], 250)
-            faults.arm(fail_it, 0, error, for_all=True, sockets=True)
+            faults.arm(fail_it, 0, error, for_good, sockets)
             late = relay.connect()
             answer = flush_all(admin)
             until(lambda: faults.hits >= 2, 'connection refused by the system')
@@ -321,7 +275,7 @@ def test_connection_gone_before_it_was_taken(t):
     relay = t.relay(spool=spool, env=faults.env)
     relay.process.send_signal(signal.SIGSTOP)
     gone, waiting = relay.connect(), relay.connect()
-    faults.arm(fail_it, 0, errno.ECONNABORTED, sockets=True)
+    faults.arm(fail_it, 0, errno.ECONNABORTED, which=sockets)
     relay.process.send_signal(signal.SIGCONT)
     waiting.expect('220 .*')
     equal(faults.hits, 1)
@@ -339,8 +293,8 @@ def start(t, spool, faults, hop, wait=True):
 class Life:
     """One spool through a life that ends at the n-th call, and through the next one."""
 
-    def __init__(self, t, n, label):
-        self.t, self.n = t, n
+    def __init__(self, t, n, label, make=message):
+        self.t, self.n, self.message = t, n, make
         self.spool = t.spool(f'spool-{label}-{n}')
         self.faults = Faults(t, self.spool, f'faults-{label}-{n}')
         self.hop = Hop(t)
@@ -355,7 +309,7 @@ class Life:
                 for size, to in zip(sizes, (['good@x'], ['refused@x'], ['good@x', 'bad@x'])):
                     token = f'k{self.n}.{size}.'
                     self.tried.add(token)
-                    if wire.submit(message(token, size), to=to)[0] != 250:
+                    if wire.submit(self.message(token, size), to=to)[0] != 250:
                         fail('refused without a fault')
                     self.acknowledged.add(token)
             flush_all(admin)
