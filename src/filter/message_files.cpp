@@ -46,7 +46,7 @@ base::result<void> message_files::write_envelope(const mail::envelope& text,
 }
 
 base::result<os::file> message_files::open_content() const {
-    return directory_.open(content_, os::open_mode::read);
+    return directory_.open_content(content_);
 }
 
 base::result<void> message_files::replace_content(std::string_view suffix, os::file written) const {

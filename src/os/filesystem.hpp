@@ -62,6 +62,11 @@ struct file_status {
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
     std::int64_t changed = 0; // nanoseconds since 1970: the last change of content, links or permissions
+    std::uint64_t links = 1;  // names that it has
+    std::uint32_t owner = 0;
+    std::uint32_t group = 0;
+    bool group_may_write = false;
+    bool others_may_read = false;
 
     bool unchanged_since(const file_status& before) const noexcept {
         return same_file(before) && size == before.size && changed == before.changed;

@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace os {
@@ -36,5 +37,8 @@ private:
 // For a thread that only works on files of the spool and the log: its own umask 007, and the file-system ids
 // that go with privilege, if there are any.
 void prepare_file_thread();
+
+// The user whom files belong to that such a thread makes.
+std::uint32_t owner_of_files();
 
 } // namespace os

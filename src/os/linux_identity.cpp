@@ -111,4 +111,9 @@ void prepare_file_thread() {
     }
 }
 
+std::uint32_t owner_of_files() {
+    user_ids user;
+    return user.real == 0 ? 0 : user.saved;
+}
+
 } // namespace os

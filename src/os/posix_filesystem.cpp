@@ -53,6 +53,11 @@ file_status status_of(const struct stat& found) {
     s.size = static_cast<std::uint64_t>(found.st_size);
     s.device = static_cast<std::uint64_t>(found.st_dev);
     s.inode = static_cast<std::uint64_t>(found.st_ino);
+    s.links = found.st_nlink;
+    s.owner = found.st_uid;
+    s.group = found.st_gid;
+    s.group_may_write = (found.st_mode & S_IWGRP) != 0;
+    s.others_may_read = (found.st_mode & S_IROTH) != 0;
     s.changed = std::int64_t{found.st_ctim.tv_sec} * 1'000'000'000 + found.st_ctim.tv_nsec;
     return s;
 }
@@ -71,6 +76,27 @@ struct flock whole_file(short type) {
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
     return lock;
+}
+
+// Of a file that has just been linked. One that had two names before belongs elsewhere too, and stays as it
+// is.
+base::result<void> change_group(int directory, const std::string& name, gid_t group) {
+    constexpr nlink_t of_us = 2;
+    constexpr auto unchanged = static_cast<uid_t>(-1);
+    std::string what = "change group of " + name;
+    int fd = ::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return base::last_error(what);
+    base::result<void> outcome;
+    struct stat found {};
+    if (::fstat(fd, &found) != 0)
+        outcome = base::last_error(what);
+    else if (found.st_gid != group && found.st_nlink > of_us)
+        outcome = base::make_error(EPERM, what);
+    else if (found.st_gid != group && ::fchownat(fd, "", unchanged, group, AT_EMPTY_PATH) != 0)
+        outcome = base::last_error(what);
+    ::close(fd);
+    return outcome;
 }
 
 class posix_filesystem final : public filesystem {
@@ -199,12 +225,10 @@ public:
         struct stat about {};
         if (::fstat(target, &about) != 0 || (about.st_mode & S_ISGID) == 0)
             return {};
-        constexpr auto unchanged = static_cast<uid_t>(-1);
-        if (::fchownat(target, to.c_str(), unchanged, about.st_gid, AT_SYMLINK_NOFOLLOW) == 0)
-            return {};
-        base::error why = base::last_error("change group of " + to);
-        ::unlinkat(target, to.c_str(), 0);
-        return why;
+        auto changed = change_group(target, to, about.st_gid);
+        if (changed.has_error())
+            ::unlinkat(target, to.c_str(), 0);
+        return changed;
     }
 
     base::result<void> remove(const file& directory, const std::string& name) override {

@@ -134,7 +134,7 @@ base::result<message_report> store::look_at(const std::string& id) {
             report.extra = std::move(parsed->extra);
         }
     }
-    auto content = dir.open(name_of(id, content_suffix), os::open_mode::read);
+    auto content = dir.open_content(name_of(id, content_suffix));
     if (content.has_error()) {
         if (report.problem.empty())
             report.problem = "cannot open content file";

@@ -99,6 +99,8 @@ base::result<void> claimed_message::state::lock_envelope() {
         return ignore(about.error(), false);
     if (about->kind != os::file_status::type::regular)
         return ignore({{}, "cannot read envelope file: not a file"}, false);
+    if (about->links > 1)
+        return ignore({{}, "envelope file is linked from elsewhere"}, false);
 
     // `.busy` there already: another program's claim, or left over; it is not ours to overwrite.
     if (dir.rename_new(ready, busy).has_error())
@@ -129,7 +131,9 @@ base::result<void> claimed_message::state::read_files() {
     envelope = std::move(parsed->value);
 
     const base::error no_content{{}, "cannot open content file"};
-    auto opened = dir.open(name_of(id, content_suffix), os::open_mode::read);
+    auto opened = dir.open_content(name_of(id, content_suffix));
+    if (opened.has_error() && opened.error().code == errc::operation_not_permitted)
+        return ignore({{}, "content file is linked from elsewhere"}, true);
     if (opened.has_error())
         return ignore(no_content, true);
     auto about = dir.files().status(*opened);
@@ -156,7 +160,7 @@ base::result<void> claimed_message::state::reload() {
             return opened.error();
         lock = std::move(*opened);
     }
-    auto body = dir.open(name_of(id, content_suffix), os::open_mode::read);
+    auto body = dir.open_content(name_of(id, content_suffix));
     auto content_about = body.has_value() ? dir.files().status(*body) : body.error();
     bool content_good = content_about.has_value() && content_about->kind == os::file_status::type::regular;
     if (owner->config.sync) {
@@ -258,6 +262,11 @@ base::result<void> claimed_message::state::append_reason(std::string_view reason
     auto opened = dir.open(busy, os::open_mode::append);
     if (opened.has_error())
         return opened.error();
+    auto about = dir.files().status(*opened);
+    if (about.has_error())
+        return about.error();
+    if (about->links > 1) // a filter's doing, or another program's
+        return base::make_error(EPERM, busy + " is linked from elsewhere");
     auto outcome = dir.files().write(*opened, lines);
     if (outcome.has_value() && owner->config.sync)
         outcome = dir.files().flush(*opened);

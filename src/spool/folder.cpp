@@ -1,5 +1,6 @@
 #include "spool/folder.hpp"
 
+#include "os/identity.hpp"
 #include "spool/names.hpp"
 
 #include <boost/system/errc.hpp>
@@ -22,6 +23,28 @@ std::string folder::path_of(std::string_view name) const {
 
 base::result<os::file> folder::open(const std::string& name, os::open_mode mode) const {
     return files_.open(directory_, name, mode);
+}
+
+base::result<os::file> folder::open_content(const std::string& name) const {
+    return spool::open_content(files_, directory_, name, directory_);
+}
+
+base::result<os::file> open_content(os::filesystem& files, const os::file& directory, const std::string& name,
+                                    const os::file& spool) {
+    auto opened = files.open(directory, name, os::open_mode::read);
+    if (opened.has_error())
+        return opened;
+    auto about = files.status(*opened);
+    if (about.has_error())
+        return about.error();
+    if (about->links <= 1 || about->others_may_read)
+        return opened;
+    auto around = files.status(spool);
+    bool is_of_the_spool = about->group_may_write && (about->owner == os::owner_of_files() ||
+                                                      (around.has_value() && about->group == around->group));
+    if (!is_of_the_spool)
+        return base::make_error(EPERM, "open " + name + ": perhaps a link to somebody else's file");
+    return opened;
 }
 
 base::result<os::file_status> folder::status(const std::string& name) const {
@@ -63,7 +86,7 @@ base::result<void> folder::write_new(const std::string& name, std::string_view b
 }
 
 base::result<void> folder::copy_new(const std::string& from, const std::string& to) const {
-    auto source = open(from, os::open_mode::read);
+    auto source = open_content(from);
     if (source.has_error())
         return source.error();
     auto made = open(to, os::open_mode::create);

@@ -103,9 +103,9 @@ base::result<void> mailbox::list(const std::function<void(std::string_view, std:
 
 base::result<mailbox::content> mailbox::open(const std::string& id) {
     std::string name = name_of(id, content_suffix);
-    auto opened = files().open(directory(), name, os::open_mode::read);
+    auto opened = open_content(files(), directory(), name, shared_->dir.directory());
     if (opened.has_error() && sub_directory_)
-        opened = files().open(shared_->dir.directory(), name, os::open_mode::read);
+        opened = shared_->dir.open_content(name);
     if (opened.has_error())
         return opened.error();
     return content(files(), std::move(*opened));

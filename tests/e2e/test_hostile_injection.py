@@ -371,3 +371,80 @@ def test_links_in_the_way_of_the_pid_file(t):
     if relay.running():
         relay.terminate()
         equal(victim.read_text(), 'untouched\n')
+
+
+def test_hard_links_in_the_spool(t):
+    """A second name in the spool for somebody else's file: it is not sent, shown, fetched, written to or changed in its owner and
+    mode. What the relay has linked itself, it sends."""
+    harness.need_root('the relay could read the file')
+    secret, victim = t.file('secret', 'root only\r\n'), t.spool('other').add('victim')
+    secret.chmod(0o640)
+    before = secret.stat(), victim.envelope
+    hop = t.next_hop({'RCPT': lambda line: '550 no' if 'victim' in line else '250 ok'})
+    spool = t.spool()
+    spool.add('content', content=None)
+    os.link(secret, spool.path / 'content.content')
+    os.link(victim.envelope_path, spool.path / 'envelope.envelope')
+    spool.write('envelope.content', b'x\r\n')
+    spool.add('replaced', to=['victim@example.net'])
+    os.link(secret, spool.path / 'replaced.envelope.bad')
+    boot = t.file('journal', b'emailrelay-journal\n' * 1000)
+    os.link(boot, spool.path / '.emailrelay-journal.1.1.1')
+    spool.add('ours')
+    os.link(spool.path / 'ours.content', t.dir / 'also-ours')
+    spool.write('readable.content', b'for all\r\n')
+    spool.add('readable', content=None)
+    (spool.path / 'readable.content').chmod(0o644)
+    os.link(spool.path / 'readable.content', t.dir / 'also-readable')
+    auth = t.file('pop.auth', 'server plain bob secret\n')
+    auth.chmod(0o600)
+    relay = t.relay('--admin=0', '--pop', '--pop-port=0', f'--pop-auth={auth}', spool=spool, forward_to=hop.address)
+    admin = Admin(relay)
+    pop = harness.Wire.tcp('127.0.0.1', int(relay.wait_log(r'pop server on .*[:.](\d+)$').group(1)))
+    for line in ('', 'USER bob', 'PASS secret'):
+        if line:
+            pop.say(line)
+        pop.expect(r'\+OK.*')
+    pop.exact('RETR 1', '-ERR')
+    assert 'root only' not in admin.ask('list show content'), relay.output
+    admin.ask('flush')
+    equal(sorted(m.body for m in hop.messages), [b'Subject: x\r\n\r\nhello\r\n', b'for all\r\n'])
+    relay.wait_log(r'ignoring ".*/content\.envelope": content file is linked from elsewhere$')
+    relay.wait_log(r'ignoring ".*/envelope\.envelope": envelope file is linked from elsewhere$')
+    equal(secret.read_bytes(), b'root only\r\n')
+    equal((before[0].st_uid, before[0].st_gid, before[0].st_mode), (secret.stat().st_uid, secret.stat().st_gid, secret.stat().st_mode))
+    equal(victim.envelope, before[1])
+    equal(boot.read_bytes(), b'emailrelay-journal\n' * 1000)
+    equal({m.id for m in spool.messages()}, {'content', 'envelope'})
+    equal(spool.one('bad').id, 'replaced')
+    match(spool.one('bad').envelope.decode(), 'X-MailRelay-To-Remote: victim@')
+    relay.terminate()
+
+
+def test_hard_links_to_be_copied(t):
+    """`copy:` gives its links the group of a set-gid mailbox: not to a file that was put in the message's place."""
+    harness.need_root('other groups')
+    secret = t.file('secret', 'root only\r\n')
+    secret.chmod(0o640)
+    spool = t.spool()
+    mailbox = t.folder(f'{spool.path.name}/alice', 0o777)
+    os.chown(mailbox, 0, 100)
+    os.chmod(mailbox, 0o2777)
+    swap = script(t, f'ln -f {secret} "$1"')
+    relay = t.relay(f'--filter={swap}', '--filter=copy:hardlink', spool=spool)
+    with relay.greeted() as wire:
+        code, _ = wire.submit(b'Subject: x\r\n\r\nx\r\n')
+    assert code != 250, code
+    equal(os.listdir(mailbox), [])
+    equal((secret.stat().st_gid, stat.S_IMODE(secret.stat().st_mode), secret.read_bytes()), (0, 0o640, b'root only\r\n'))
+    relay.terminate()
+
+
+def test_hard_link_in_the_place_of_the_pid_file(t):
+    victim = t.file('victim', 'untouched\n')
+    victim.chmod(0o644)
+    os.link(victim, t.dir / 'pid')
+    relay = t.relay(f'--pid-file={t.dir}/pid')
+    equal((t.dir / 'pid').read_text().strip(), str(relay.pid))
+    relay.terminate()
+    equal((victim.read_text(), stat.S_IMODE(victim.stat().st_mode)), ('untouched\n', 0o644))
