@@ -47,7 +47,7 @@ namespace {
 
 constexpr std::size_t most_request = 128 * 1024; // octets; exec allows as much to one argument
 constexpr std::size_t descriptors_in_request = 2;
-constexpr std::chrono::milliseconds before_a_new_one{100};
+constexpr std::chrono::milliseconds after_a_failure{100};
 constexpr std::chrono::seconds for_the_killed{5};
 
 // What is asked of a program, one octet each on its socket.
@@ -85,8 +85,11 @@ received receive(int socket, std::vector<char>& buffer, request& into) {
     ssize_t size = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (size == 0)
         return received::end;
-    if (size < 0)
-        return errno == EAGAIN || errno == EINTR ? received::nothing : received::end;
+    if (size < 0) {
+        if (errno != EAGAIN && errno != EINTR) // no memory, for one
+            std::this_thread::sleep_for(after_a_failure);
+        return received::nothing;
+    }
     into.size = static_cast<std::size_t>(size);
     std::array<descriptor, descriptors_in_request> given;
     std::size_t count = 0;
@@ -359,7 +362,7 @@ bool become_another_process(const starter_conduct& how) {
             ;
         if (worker > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
             break;
-        std::this_thread::sleep_for(before_a_new_one);
+        std::this_thread::sleep_for(after_a_failure);
     }
     ::_exit(0);
 }
