@@ -467,7 +467,7 @@ bool milter_engine::note_edit(const packet& reply) {
     const auto header = [&](kind what, std::uint32_t right) {
         if (!allowed(right) || s.size() != 2 || !mail::is_field_name(s[0]))
             return false;
-        outcome_.edits.push_back({what, index, std::move(s[0]), with_space(std::move(s[1]))});
+        outcome_.edits.push_back({what, index, std::move(s[0]), with_space(s[1])});
         return true;
     };
     const auto address = [&](kind what, std::uint32_t right, std::size_t most_strings) {

@@ -129,7 +129,7 @@ net::awaitable<void> client_session::start_tls() {
     auto established = co_await peer_->start_tls(*settings_.tls);
     if (established.has_value()) {
         log_tls_established(log_, peer(), *established);
-        engine_->tls_established(std::move(*established));
+        engine_->tls_established(*established);
     } else if (net::stream::is_timeout(established.error())) {
         engine_->tls_failed("secure connection timeout");
     } else {

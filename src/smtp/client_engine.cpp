@@ -769,7 +769,7 @@ void client_engine::quit() {
     impl_->quit();
 }
 
-void client_engine::tls_established(base::tls_session session) {
+void client_engine::tls_established(const base::tls_session& session) {
     impl_->bindings_ = sasl::bindings_of(session);
     impl_->tls_established();
 }

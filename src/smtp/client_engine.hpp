@@ -107,7 +107,7 @@ public:
     client_action next();
 
     // Answers to start_tls. What the server said in clear is forgotten; after a failure the session is.
-    void tls_established(base::tls_session session);
+    void tls_established(const base::tls_session& session);
     void tls_failed(std::string reason);
 
     void computed();
