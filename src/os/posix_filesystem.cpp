@@ -89,11 +89,11 @@ base::result<void> change_group(int directory, const std::string& name, gid_t gr
         return base::last_error(what);
     base::result<void> outcome;
     struct stat found {};
-    if (::fstat(fd, &found) != 0)
-        outcome = base::last_error(what);
-    else if (found.st_gid != group && found.st_nlink > of_us)
+    const bool is_known = ::fstat(fd, &found) == 0;
+    const bool is_as_it_should = is_known && found.st_gid == group;
+    if (is_known && !is_as_it_should && found.st_nlink > of_us)
         outcome = base::make_error(EPERM, what);
-    else if (found.st_gid != group && ::fchownat(fd, "", unchanged, group, AT_EMPTY_PATH) != 0)
+    else if (!is_known || (!is_as_it_should && ::fchownat(fd, "", unchanged, group, AT_EMPTY_PATH) != 0))
         outcome = base::last_error(what);
     ::close(fd);
     return outcome;
