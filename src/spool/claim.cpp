@@ -99,8 +99,6 @@ base::result<void> claimed_message::state::lock_envelope() {
         return ignore(about.error(), false);
     if (about->kind != os::file_status::type::regular)
         return ignore({{}, "cannot read envelope file: not a file"}, false);
-    if (about->links > 1)
-        return ignore({{}, "envelope file is linked from elsewhere"}, false);
 
     // `.busy` there already: another program's claim, or left over; it is not ours to overwrite.
     if (dir.rename_new(ready, busy).has_error())
@@ -265,8 +263,8 @@ base::result<void> claimed_message::state::append_reason(std::string_view reason
     auto about = dir.files().status(*opened);
     if (about.has_error())
         return about.error();
-    if (about->links > 1) // a filter's doing, or another program's
-        return base::make_error(EPERM, busy + " is linked from elsewhere");
+    if (about->links > 1) // what its other names stand for is not ours to write to
+        return dir.replace(busy, *present + lines);
     auto outcome = dir.files().write(*opened, lines);
     if (outcome.has_value() && owner->config.sync)
         outcome = dir.files().flush(*opened);
