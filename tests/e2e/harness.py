@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -88,10 +89,14 @@ def find(program):
 
 
 def free_port():
-    """A TCP port that was free a moment ago. Prefer --port=0 and the log line where the relay can choose."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    """A TCP port that was free a moment ago. Prefer --port=0 and the log line where the relay can choose. It is none of those that the
+    system hands out, if there are others: a test at the same time might be given it."""
+    lowest = 10_000
+    handed_out_from = int(pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
+    while True:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(('127.0.0.1', random.randrange(lowest, handed_out_from) if handed_out_from > 2 * lowest else 0))
+            return s.getsockname()[1]
 
 
 def connects(host, port):

@@ -1,5 +1,6 @@
 """Started as root: who the process is, thread by thread, and whose its files are (spec/process-and-logging.md section 4,
 spec/spool.md section 7)."""
+import contextlib
 import grp
 import os
 import pwd
@@ -224,8 +225,11 @@ def test_files_users_may_not_read(t):
     spool = group_spool(t)
     relay = t.relay(config, user=None, log=None, verbose=None, no_syslog=None, spool=spool, wait=False,
                     interface=f'smtp={private}/smtp.sock', port=None)
-    harness.until((private / 'smtp.sock').exists, 'socket')
-    with harness.Wire.unix(private / 'smtp.sock') as wire:
+
+    def connected():
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return harness.Wire.unix(private / 'smtp.sock')
+    with harness.until(connected, 'listening') as wire:
         wire.expect('220 .*')
     relay.terminate()
     equal(sorted(os.listdir(private)), ['emailrelay.conf', 'log'])
