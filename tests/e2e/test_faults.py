@@ -362,27 +362,33 @@ def step_through(t, one, threads=3):
     return state['end']
 
 
+def killed_and_followed(life, n, start, check=lambda: None):
+    """Whether the process was killed, at its n-th call; the next one takes up what it has left. `check` is made at the end, too."""
+    relay = start()
+    lived = life.receive_and_forward(relay)
+    if lived:
+        relay.signal(signal.SIGTERM)
+    lived = relay.wait() == -signal.SIGTERM
+    life.faults.disarm()
+    again = start()
+    try:
+        life.check()
+        flush_all(Admin(again))
+        equal([m.id for m in life.spool.messages()], [], 'ready, and not forwarded')
+        life.check()
+        check()
+    except AssertionError as e:
+        fail(f'{life.faults.call(n)}: {e}')
+    again.terminate()
+    return not lived
+
+
 @harness.limit(600)
 def test_kill_at_every_call(t):
     """Of committing, forwarding, failing, rewriting, and of the orderly end."""
     def one(n):
         life = Life(t, n, 'life')
-        relay = start(t, life.spool, life.faults, life.hop)
-        lived = life.receive_and_forward(relay)
-        if lived:
-            relay.signal(signal.SIGTERM)
-        lived = relay.wait() == -signal.SIGTERM
-        life.faults.disarm()
-        again = start(t, life.spool, life.faults, life.hop)
-        try:
-            life.check()
-            flush_all(Admin(again))
-            equal([m.id for m in life.spool.messages()], [], 'ready, and not forwarded')
-            life.check()
-        except AssertionError as e:
-            fail(f'{life.faults.call(n)}: {e}')
-        again.terminate()
-        return not lived
+        return killed_and_followed(life, n, lambda: start(t, life.spool, life.faults, life.hop))
 
     steps = step_through(t, one)
     assert t.problems or (steps and steps > 40), f'only {steps} calls'

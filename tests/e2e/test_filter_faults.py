@@ -6,7 +6,6 @@ Each filter leaves its mark: nothing is accepted or sent without having passed a
 """
 import errno
 import os
-import signal
 
 import harness
 from fault_injection import Faults, count, exchanges, fail_it, fall_short, files, for_good, interrupt
@@ -14,7 +13,7 @@ from harness import equal, fail, until
 from helper_servers import LineServer, Spamd
 from test_admin import Admin
 from test_durability import is_whole, message, token_of
-from test_faults import Hop, Life, check_files, clear, flush_all, step_through
+from test_faults import Hop, Life, check_files, clear, flush_all, killed_and_followed, step_through
 from test_filters import script
 
 sizes = [1000, 300_000]  # by way of the journal, and beyond it
@@ -231,25 +230,12 @@ def test_kill_while_filters_run(t):
 
     def one(n):
         life = Life(t, n, 'filtered', marked)
-        relay = start(life)
-        lived = life.receive_and_forward(relay)
-        if lived:
-            relay.signal(signal.SIGTERM)
-        lived = relay.wait() == -signal.SIGTERM
-        life.faults.disarm()
-        again = start(life)
-        try:
-            life.check()
-            flush_all(Admin(again))
-            equal([m.id for m in life.spool.messages()], [], 'ready, and not forwarded')
-            life.check()
+
+        def check():
             for m in life.hop.messages:
                 if edited not in m.body:
                     fail('sent unfiltered')
-        except AssertionError as e:
-            fail(f'{life.faults.call(n)}: {e}')
-        again.terminate()
-        return not lived
+        return killed_and_followed(life, n, lambda: start(life), check)
 
     steps = step_through(t, one)
     assert t.problems or (steps and steps > 40), f'only {steps} calls'
