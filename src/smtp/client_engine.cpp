@@ -123,6 +123,7 @@ struct client_engine::impl {
     void take_in_hand(const mail::envelope& e, std::uint64_t size);
     void say_mail();
     bool pipelined() const { return settings_.pipelining && peer_.pipelining; }
+    bool next_has_begun() const { return state_ == state::mail && message_.ahead; }
     bool has_message() const { return message_.envelope != nullptr && (ended_ || !message_.ahead); }
     std::string_view obstacle();
     std::string mail_command() const;
@@ -188,11 +189,10 @@ struct client_engine::impl {
 
 client_action client_engine::impl::next() {
     for (;;) {
-        const bool next_has_begun = state_ == state::mail && message_.ahead;
-        if (outcome_ && (state_ == state::ready || state_ == state::failed || next_has_begun)) {
+        if (outcome_ && (state_ == state::ready || state_ == state::failed || next_has_begun())) {
             message_done done = std::move(*outcome_);
             outcome_.reset();
-            if (!next_has_begun)
+            if (!next_has_begun())
                 message_ = {};
             return done;
         }
@@ -463,9 +463,8 @@ void client_engine::impl::say_mail() {
 }
 
 void client_engine::impl::quit() {
-    const bool next_has_begun = state_ == state::mail && message_.ahead;
-    assert(state_ == state::ready || state_ == state::failed || next_has_begun);
-    if (state_ != state::ready && !next_has_begun)
+    assert(state_ == state::ready || state_ == state::failed || next_has_begun());
+    if (state_ != state::ready && !next_has_begun())
         return;
     say("QUIT");
     state_ = state::over;
