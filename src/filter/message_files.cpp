@@ -46,7 +46,10 @@ base::result<void> message_files::write_envelope(const mail::envelope& text,
 }
 
 base::result<os::file> message_files::open_content() const {
-    return directory_.open_content(content_);
+    auto opened = directory_.open_content(content_);
+    if (opened.has_error())
+        return opened.error();
+    return std::move(opened->file);
 }
 
 base::result<void> message_files::replace_content(std::string_view suffix, os::file written) const {

@@ -140,10 +140,9 @@ base::result<message_report> store::look_at(const std::string& id) {
             report.problem = "cannot open content file";
         return report;
     }
-    if (auto about = dir.files().status(*content); about.has_value())
-        report.content_size = about->size;
+    report.content_size = content->about.size;
     report.beginning.resize(beginning_size);
-    auto got = dir.files().read_at(*content, 0, report.beginning);
+    auto got = dir.files().read_at(content->file, 0, report.beginning);
     report.beginning.resize(got.has_value() ? *got : 0);
     return report;
 }

@@ -114,6 +114,7 @@ base::result<void> claimed_message::state::lock_envelope() {
             return not_locked();
         }
     }
+    envelope_status = now.has_value() ? *now : *about;
     lock = std::move(*opened);
     return {};
 }
@@ -128,21 +129,19 @@ base::result<void> claimed_message::state::read_files() {
         return ignore(parsed.error(), true);
     envelope = std::move(parsed->value);
 
-    const base::error no_content{{}, "cannot open content file"};
     auto opened = dir.open_content(name_of(id, content_suffix));
     if (opened.has_error() && opened.error().code == errc::operation_not_permitted)
         return ignore({{}, "content file is linked from elsewhere"}, true);
     if (opened.has_error())
-        return ignore(no_content, true);
-    auto about = dir.files().status(*opened);
-    if (about.has_error() || about->kind != os::file_status::type::regular)
-        return ignore(no_content, true);
-    content = std::move(*opened);
-    content_size = about->size;
-    content_status = *about;
-    if (auto now = dir.files().status(lock); now.has_value())
-        envelope_status = *now;
+        return ignore({{}, "cannot open content file"}, true);
+    take_content(std::move(*opened));
     return {};
+}
+
+void claimed_message::state::take_content(opened_content opened) {
+    content = std::move(opened.file);
+    content_status = opened.about;
+    read_so_far = 0;
 }
 
 // Others have had the files: each may have been changed, replaced or removed.
@@ -159,11 +158,8 @@ base::result<void> claimed_message::state::reload() {
         lock = std::move(*opened);
     }
     auto body = dir.open_content(name_of(id, content_suffix));
-    auto content_about = body.has_value() ? dir.files().status(*body) : body.error();
-    bool content_good = content_about.has_value() && content_about->kind == os::file_status::type::regular;
     if (owner->config.sync) {
-        auto flushed = flush_changes(*about, content_good ? &*body : nullptr,
-                                     content_good ? *content_about : content_status);
+        auto flushed = flush_changes(*about, body.has_value() ? &*body : nullptr);
         if (flushed.has_error())
             return base::error{{}, flushed.error().message()};
     }
@@ -173,20 +169,16 @@ base::result<void> claimed_message::state::reload() {
     auto parsed = mail::parse_envelope(*text);
     if (parsed.has_error())
         return parsed.error();
-    if (!content_good)
+    if (body.has_error())
         return base::error{{}, "cannot open content file"};
     envelope = std::move(parsed->value);
     envelope_status = *about;
-    content = std::move(*body);
-    content_status = *content_about;
-    content_size = content_about->size;
-    read_so_far = 0;
+    take_content(std::move(*body));
     return {};
 }
 
 base::result<void> claimed_message::state::flush_changes(const os::file_status& envelope_now,
-                                                         const os::file* body,
-                                                         const os::file_status& content_now) {
+                                                         const opened_content* body) {
     folder& dir = owner->dir;
     bool changed = false;
     if (!envelope_now.unchanged_since(envelope_status)) {
@@ -194,9 +186,9 @@ base::result<void> claimed_message::state::flush_changes(const os::file_status& 
         if (auto flushed = dir.files().flush(lock); flushed.has_error())
             return flushed;
     }
-    if (body && !content_now.unchanged_since(content_status)) {
+    if (body && !body->about.unchanged_since(content_status)) {
         changed = true;
-        if (auto flushed = dir.files().flush(*body); flushed.has_error())
+        if (auto flushed = dir.files().flush(body->file); flushed.has_error())
             return flushed;
     }
     // Their names too, if they were not replaced: so far only the journal may know of the message.
@@ -352,7 +344,7 @@ const mail::envelope& claimed_message::envelope() const noexcept {
 }
 
 std::uint64_t claimed_message::content_size() const noexcept {
-    return state_->content_size;
+    return state_->content_status.size;
 }
 
 std::string claimed_message::content_path() const {

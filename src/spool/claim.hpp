@@ -28,7 +28,6 @@ struct claimed_message::state {
     std::uint64_t number = 0; // of this claim, in the journal
     os::file lock;            // the envelope, locked for as long as it is open
     os::file content;
-    std::uint64_t content_size = 0;
     os::file_status envelope_status; // as last read
     os::file_status content_status;
     std::uint64_t read_so_far = 0;
@@ -36,6 +35,7 @@ struct claimed_message::state {
 private:
     base::result<void> lock_envelope();
     base::result<void> read_files();
+    void take_content(opened_content opened);
     base::result<void> ignore(const base::error& why, bool locked);
     base::result<void> not_locked();
     base::result<void> append_reason(std::string_view reason, std::optional<int> code);
@@ -43,8 +43,7 @@ private:
                                std::optional<int> code);
     base::result<void> rename_to_bad();
     base::result<void> rename_from_busy(std::string_view suffix);
-    base::result<void> flush_changes(const os::file_status& envelope_now, const os::file* body,
-                                     const os::file_status& content_now);
+    base::result<void> flush_changes(const os::file_status& envelope_now, const opened_content* body);
     void close_claim();
 
     bool busy_ = false; // the envelope has that name, by our doing

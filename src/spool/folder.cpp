@@ -25,26 +25,28 @@ base::result<os::file> folder::open(const std::string& name, os::open_mode mode)
     return files_.open(directory_, name, mode);
 }
 
-base::result<os::file> folder::open_content(const std::string& name) const {
+base::result<opened_content> folder::open_content(const std::string& name) const {
     return spool::open_content(files_, directory_, name, directory_);
 }
 
-base::result<os::file> open_content(os::filesystem& files, const os::file& directory, const std::string& name,
-                                    const os::file& spool) {
+base::result<opened_content> open_content(os::filesystem& files, const os::file& directory,
+                                          const std::string& name, const os::file& spool) {
     auto opened = files.open(directory, name, os::open_mode::read);
     if (opened.has_error())
-        return opened;
+        return opened.error();
     auto about = files.status(*opened);
     if (about.has_error())
         return about.error();
+    if (about->kind != os::file_status::type::regular)
+        return base::make_error(EINVAL, "open " + name + ": not a file");
     if (about->links <= 1 || about->others_may_read)
-        return opened;
+        return opened_content{std::move(*opened), *about};
     auto around = files.status(spool);
     bool is_of_the_spool = about->group_may_write && (about->owner == os::owner_of_files() ||
                                                       (around.has_value() && about->group == around->group));
     if (!is_of_the_spool)
         return base::make_error(EPERM, "open " + name + ": perhaps a link to somebody else's file");
-    return opened;
+    return opened_content{std::move(*opened), *about};
 }
 
 base::result<os::file_status> folder::status(const std::string& name) const {
@@ -92,7 +94,7 @@ base::result<void> folder::copy_new(const std::string& from, const std::string& 
     auto made = open(to, os::open_mode::create);
     if (made.has_error())
         return made.error();
-    auto outcome = copy_content(files_, *source, *made);
+    auto outcome = copy_content(files_, source->file, *made);
     auto closed = files_.close(std::move(*made));
     if (outcome.has_value())
         outcome = std::move(closed);

@@ -14,6 +14,11 @@
 
 namespace spool {
 
+struct opened_content {
+    os::file file;
+    os::file_status about; // as it was opened
+};
+
 class folder {
 public:
     folder(os::filesystem& files, os::file directory, std::string path);
@@ -24,8 +29,8 @@ public:
     std::string path_of(std::string_view name) const;
 
     base::result<os::file> open(const std::string& name, os::open_mode mode) const;
-    // Content to be read; see open_content() below.
-    base::result<os::file> open_content(const std::string& name) const;
+    // Content to be read; see spool::open_content() below.
+    base::result<opened_content> open_content(const std::string& name) const;
     base::result<os::file_status> status(const std::string& name) const;
     // True also if it cannot be found out: nothing is deleted on a guess.
     bool exists(const std::string& name) const;
@@ -67,11 +72,11 @@ private:
 // All octets of `from`, appended to `to`.
 base::result<void> copy_content(os::filesystem& files, const os::file& from, const os::file& to);
 
-// The content file `name` in a spool directory or in a mailbox of it. Whoever may write to the directory can
-// give another's file a second name there and have it sent, if the system lets him (fs.protected_hardlinks):
-// a file with several names is only opened if everybody may read it, or the spool's group write it and it is
-// ours or that group's. Error otherwise: operation_not_permitted.
-base::result<os::file> open_content(os::filesystem& files, const os::file& directory, const std::string& name,
-                                    const os::file& spool);
+// The content file `name` in a spool directory or in a mailbox of it: a plain file. Whoever may write to the
+// directory can give another's file a second name there and have it sent, if the system lets him
+// (fs.protected_hardlinks): a file with several names is only opened if everybody may read it, or the spool's
+// group write it and it is ours or that group's. Error otherwise: operation_not_permitted.
+base::result<opened_content> open_content(os::filesystem& files, const os::file& directory,
+                                          const std::string& name, const os::file& spool);
 
 } // namespace spool

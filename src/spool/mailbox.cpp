@@ -108,7 +108,7 @@ base::result<mailbox::content> mailbox::open(const std::string& id) {
         opened = shared_->dir.open_content(name);
     if (opened.has_error())
         return opened.error();
-    return content(files(), std::move(*opened));
+    return content(files(), std::move(opened->file));
 }
 
 base::result<std::size_t> mailbox::content::read(std::span<char> into) {
