@@ -28,9 +28,15 @@ using clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds longest_ride{500};
 constexpr std::uint64_t smallest_segment = 64 << 10;
 constexpr std::uint64_t first_segment = 256 << 10;
+constexpr std::uint64_t growth = 4; // of each segment over the one before: making one takes two flushes
 constexpr std::size_t largest_batch = 4 << 20;
 constexpr std::size_t largest_backlog = 32 << 20; // octets waiting; beyond, messages are flushed as files
 constexpr std::chrono::seconds idle_before_shrinking{60};
+
+// A checkpoint holds up whoever works in the directory meanwhile (the file system's journal is written), so
+// there is none only for messages that are gone: not before so many periods, or so many octets of records.
+constexpr int longest_postponed = 10;
+constexpr std::uint64_t most_postponed = 16 << 20;
 
 std::uint64_t rounded_up_to_block(std::uint64_t n) {
     return (n + journal_block - 1) / journal_block * journal_block;
@@ -129,8 +135,11 @@ struct journal::impl {
     // ---- the thread that flushes survivors
     void check();
     void wait_for_something_unsettled(std::unique_lock<std::mutex>& lock);
+    bool checkpoint_due();
     void shrink();
     void checkpoint();
+    void flush_closings();
+    void append_settled();
     base::result<accepted_bytes> accepted(const std::string& id);
     void remove_segments();
 
@@ -151,6 +160,9 @@ struct journal::impl {
     std::uint64_t last_sequence = 0;
     std::uint64_t last_unsettled = 0; // the last record that a checkpoint has something to do for
     std::uint64_t settled = 0;
+    std::uint64_t flushed_through = 0; // the last record known to be durable
+    std::uint64_t looked_at = 0;       // last_sequence one period ago
+    int postponed = 0;                 // periods since the last checkpoint
     std::unordered_map<std::string, live_message> live;
     std::set<std::pair<std::string, std::uint64_t>> open; // begun messages (number 0) and claims, not closed
     bool directory_suspect = false; // its flush has failed: nothing is settled any more by this process
@@ -387,6 +399,7 @@ std::size_t journal::impl::write_some(std::span<waiting_record> records) {
             log.error("journal: {}: {}", current->name, outcome.error().message());
         } else if (flush || !config.sync) {
             current->flushed = true;
+            flushed_through = current->last_sequence;
         }
         if (current->room() < current->size / 2 && free.empty())
             provision.notify_one();
@@ -546,7 +559,7 @@ bool journal::impl::make_one(std::uint64_t size) {
         return false;
     }
     total_size += take;
-    next_size = std::min(config.segment, 2 * wanted);
+    next_size = std::min(config.segment, growth * wanted);
     free.push_back(std::move(*made));
     told_of_failure = false;
     return true;
@@ -579,7 +592,12 @@ void journal::impl::check() {
     while (!stopping) {
         wait_for_something_unsettled(lock);
         due.wait_for(lock, config.checkpoint, [this] { return stopping || urgent_checkpoint; });
+        if (!checkpoint_due()) {
+            flush_closings();
+            continue;
+        }
         urgent_checkpoint = false;
+        postponed = 0;
         checking = true;
         lock.unlock();
         checkpoint();
@@ -606,6 +624,26 @@ void journal::impl::wait_for_something_unsettled(std::unique_lock<std::mutex>& l
         return wanted();
     });
     checker_idle = false;
+}
+
+// With the lock held, once in each period: whether a message is there that has outlived a period, or enough
+// has gathered.
+bool journal::impl::checkpoint_due() {
+    const std::uint64_t old_enough = std::exchange(looked_at, last_sequence);
+    if (stopping || urgent_checkpoint || !config.sync || ++postponed >= longest_postponed)
+        return true;
+    std::uint64_t gathered = 0;
+    for (const auto& s : full)
+        gathered += s->size;
+    return gathered >= most_postponed || std::ranges::any_of(live, [old_enough](const auto& message) {
+               return message.second.sequence <= old_enough;
+           });
+}
+
+// With the lock held: a message that was sent shall not be sent again after a power cut.
+void journal::impl::flush_closings() {
+    if (last_unsettled > flushed_through || riding_until)
+        append_settled();
 }
 
 // With the lock held: after a busy time one free segment is enough.
@@ -660,13 +698,17 @@ void journal::impl::checkpoint() {
     }
     settled = std::max(settled, through);
     std::erase_if(live, [&](const auto& m) { return m.second.sequence <= through; });
-    waiting_record note{
-        record_kind::settled, config.sync ? urgency::flushed : urgency::riding, {}, {}, {}, through, {}};
-    if (!stopping) {
-        queue.push_back(std::move(note));
-        urgent = true;
-        work.notify_one();
-    }
+    append_settled();
+}
+
+// With the lock held.
+void journal::impl::append_settled() {
+    if (stopping)
+        return;
+    queue.push_back(
+        {record_kind::settled, config.sync ? urgency::flushed : urgency::riding, {}, {}, {}, settled, {}});
+    urgent = true;
+    work.notify_one();
 }
 
 // From the segment, which is not used again while the record is needed.

@@ -122,6 +122,24 @@ TEST(journal, is_used_again_and_stays_small) {
     EXPECT_EQ(ids_after_cut(files, keep::flushed_only), stored);
 }
 
+// A flush of the directory holds up whoever makes files there meanwhile.
+TEST(journal, has_no_checkpoints_for_messages_that_are_gone) {
+    temporary_directory dir;
+    test_filesystem files;
+    opened_store s(dir.path(), with_checkpoint(std::chrono::milliseconds(100)), &files);
+    forward(*s, store_message(*s, "the journal is there now"));
+    constexpr std::size_t rounds = 5;
+    std::size_t before = files.count("fsync");
+    for (std::size_t i = 0; i < rounds; ++i) {
+        forward(*s, store_message(*s, "hello"));
+        while (ids_after_cut(files, keep::flushed_only) != names{} ||
+               ids_after_cut(files, keep::any) != names{})
+            std::this_thread::yield(); // until it is safe that it is gone
+    }
+    EXPECT_LE(files.count("fsync"), before + rounds / 2);
+    files.wait_for("fsync", before + 1); // but in the end
+}
+
 TEST(journal, when_full_of_what_cannot_be_settled_files_are_flushed) {
     temporary_directory dir;
     test_filesystem files;
