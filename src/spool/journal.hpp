@@ -63,7 +63,9 @@ public:
     // [blocks] True when written (or flushed), false when declined.
     base::result<bool> append_and_wait(record_kind kind, const std::string& id, urgency how,
                                        std::uint64_t number = 0);
-    // [blocks] The same for claims of many messages, numbered from `first_number` on.
+    // [blocks] The same for claims of many messages, numbered from `first_number` on. The claim of a message
+    // that is not settled is not flushed for its own sake: recovery takes it to be claimed by this process
+    // anyway, and it is flushed before the message is settled.
     base::result<bool> claim(std::span<const std::string> ids, std::uint64_t first_number);
 
     // [blocks] True if the segment is one of this journal.

@@ -35,9 +35,9 @@ std::uintmax_t size_of_journal(const temporary_directory& dir) {
     return size;
 }
 
-std::set<std::string> ids_after_cut(const test_filesystem& files, keep what) {
+std::set<std::string> ids_after_cut(const test_filesystem& files, keep what, unsigned seed = 7) {
     temporary_directory after;
-    for (const auto& [name, text] : files.power_cut(files.events(), what, 7))
+    for (const auto& [name, text] : files.power_cut(files.events(), what, seed))
         after.write(name, text);
     opened_store s(after.path());
     auto ids = *ready_ids(*s);
@@ -138,6 +138,20 @@ TEST(journal, has_no_checkpoints_for_messages_that_are_gone) {
     }
     EXPECT_LE(files.count("fsync"), before + rounds / 2);
     files.wait_for("fsync", before + 1); // but in the end
+}
+
+TEST(journal, flushes_no_claim_of_a_message_that_is_not_settled) {
+    temporary_directory dir;
+    test_filesystem files;
+    opened_store s(dir.path(), with_checkpoint(std::chrono::hours(1)), &files);
+    std::string id = store_message(*s, "hello");
+    std::size_t before = files.count("fdatasync");
+    s->announce(std::vector{id});
+    auto taken = s->claim(id);
+    ASSERT_TRUE(taken.has_value());
+    EXPECT_EQ(files.count("fdatasync"), before);
+    for (unsigned seed = 0; seed < 50; ++seed) // the rename is on the disk or not, the claim is or is not
+        EXPECT_EQ(ids_after_cut(files, keep::any, seed), names{id});
 }
 
 TEST(journal, when_full_of_what_cannot_be_settled_files_are_flushed) {

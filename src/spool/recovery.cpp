@@ -212,8 +212,10 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
             return kept;
         again = true;
     }
-    // After a rename back that the machine remembers a `.busy` is somebody else's.
-    if (notes.claim_open || (notes.claim_closing && !notes.memory_survived))
+    // After a rename back that the machine remembers a `.busy` is somebody else's. After a power cut one of a
+    // message that is not settled is ours also without a claim (spool/journal.hpp).
+    const bool may_be_claimed = notes.claim_closing || !notes.promises.empty();
+    if (notes.claim_open || (may_be_claimed && !notes.memory_survived))
         if (auto released = release_claim(id); released.has_error())
             return released;
     remove_leftovers(id, notes);
