@@ -40,7 +40,7 @@ def test_accepting(t):
 
 @limit(300)
 def test_forwarding(t):
-    equal(len(smoke(t, 'w4', 'w4-latency', 'w5', 'w5-latency')), 10)
+    equal(len(smoke(t, 'w4', 'w4-latency', 'w5', 'w5-latency')), 11)
 
 
 @limit(300)
