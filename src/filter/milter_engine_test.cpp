@@ -341,6 +341,18 @@ TEST(milter_engine, what_breaks_the_protocol) {
     }
 }
 
+// The body in place of the one that was sent, in one packet: its command counts.
+TEST(milter_engine, packets_at_and_over_the_limit) {
+    const std::string longest(milter_engine::longest_packet - 1, 'x');
+    conversation c(agreeable(packet('b', longest) + packet('c')), 65536);
+    outcome_of(c.run());
+    EXPECT_TRUE(c.new_body == longest) << c.new_body.size();
+
+    conversation longer(agreeable(packet('b', longest + 'x') + packet('c')), 65536);
+    EXPECT_THAT(failure_of(longer.run()), HasSubstr("milter protocol error: "));
+    EXPECT_EQ(longer.new_body, "");
+}
+
 TEST(milter_engine, too_many_changes) {
     std::string flood;
     for (std::size_t i = 0; i <= milter_engine::most_edits; ++i)

@@ -88,6 +88,19 @@ TEST(spamd_reply, bad_headers) {
     EXPECT_EQ(endless.error(), "spam client error: invalid response headers");
 }
 
+TEST(spamd_reply, heads_at_and_over_the_limit) {
+    const std::string begin = "SPAMD/1.1 0 EX_OK\r\nContent-length: 1\r\nX: ", end = "\r\n\r\n";
+    for (std::size_t piece : {1U, 1000U, 100'000U}) {
+        std::string head =
+            begin + std::string(spamd_reply::longest_head - begin.size() - end.size(), 'x') + end;
+        heard longest = hear(head + "x", piece);
+        EXPECT_TRUE(longest.reply.complete()) << piece;
+        EXPECT_EQ(longest.content, "x");
+        head.insert(begin.size(), "x");
+        EXPECT_EQ(hear(head + "x", piece).reply.error(), "spam client error: invalid response headers");
+    }
+}
+
 TEST(spamd_reply, more_than_announced) {
     EXPECT_EQ(hear("SPAMD/1.1 0 EX_OK\r\nContent-length: 1\r\n\r\nxy").reply.error(),
               "incorrect content length in spam response");
