@@ -3,6 +3,7 @@ while (design: src/os/memory.hpp): sessions may end, with 421 or without a word;
 the process lives, and what comes afterwards is served.
 """
 import resource
+import select
 import threading
 
 import harness
@@ -180,6 +181,8 @@ def test_with_little(t):
     def visit():
         visitor = Visitor(relay.connect())
         clients.append(visitor)  # it stays
+        if not select.select([visitor.wire.socket], [], [], 3)[0]:
+            return  # nobody is let in while there is no memory
         if visitor.hears() is None or not visitor.ask('EHLO me\r\n', '250') or not visitor.ask('MAIL FROM:<a@b>\r\n', '250'):
             return
         try:
