@@ -122,6 +122,7 @@ struct journal::impl {
     void decline(const waiting_record& r);
     std::size_t write_some(std::span<waiting_record> records);
     bool find_room(std::uint64_t size);
+    void leave_segment();
     bool use_free_segment(std::uint64_t size);
     void note_written(const waiting_record& r, std::uint64_t sequence, std::uint64_t offset,
                       std::size_t size);
@@ -166,7 +167,7 @@ struct journal::impl {
     int postponed = 0;                 // periods since the last checkpoint
     std::unordered_map<std::string, live_message> live;
     std::set<std::pair<std::string, std::uint64_t>> open; // begun messages (number 0) and claims, not closed
-    bool directory_suspect = false; // its flush has failed: nothing is settled any more by this process
+    bool directory_suspect = false; // it, or claims, may not be durable: nothing is settled any more
     bool told_of_failure = false;
 
     std::unique_ptr<segment> current;
@@ -466,9 +467,9 @@ std::uint64_t journal::impl::opening_size() const {
 bool journal::impl::find_room(std::uint64_t size) {
     if (current && current->room() >= rounded_up_to_block(size))
         return true;
-    std::unique_lock lock(mutex);
     if (current)
-        full.push_back(std::move(current));
+        leave_segment();
+    std::unique_lock lock(mutex);
     if (use_free_segment(size))
         return true;
     needed = rounded_up_to_block(opening_size() + size);
@@ -476,6 +477,19 @@ bool journal::impl::find_room(std::uint64_t size) {
     provision.notify_one();
     work.wait(lock, [&] { return provided >= mine; });
     return use_free_segment(size);
+}
+
+// Later records rely on those in it, flushed or not: messages are settled whose claims may be among them.
+void journal::impl::leave_segment() {
+    base::result<void> flushed;
+    if (config.sync && current->last_sequence > flushed_through)
+        flushed = dir.files().flush_data(current->file);
+    std::lock_guard lock(mutex);
+    if (flushed.has_error()) {
+        current->distrusted = directory_suspect = true;
+        log.error("journal: {}: {}", current->name, flushed.error().message());
+    }
+    full.push_back(std::move(current));
 }
 
 // With the lock held.

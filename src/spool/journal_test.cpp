@@ -154,6 +154,22 @@ TEST(journal, flushes_no_claim_of_a_message_that_is_not_settled) {
         EXPECT_EQ(ids_after_cut(files, keep::any, seed), names{id});
 }
 
+// A claim that is not flushed may be the only record of a `.busy` once its message is settled.
+TEST(journal, flushes_a_segment_before_it_goes_on_to_the_next) {
+    temporary_directory dir;
+    test_filesystem files;
+    settings config = with_checkpoint(std::chrono::hours(1));
+    config.journal_segment = 64 << 10;
+    opened_store s(dir.path(), config, &files);
+    std::string id = store_message(*s, "hello");
+    auto taken = s->claim(id);
+    ASSERT_TRUE(taken.has_value());
+    ASSERT_TRUE(s->release(std::move(*taken)).has_value());
+    std::size_t before = files.count("fdatasync");
+    store_message(*s, std::string(60'000, 'x'));
+    EXPECT_EQ(files.count("fdatasync"), before + 2);
+}
+
 TEST(journal, when_full_of_what_cannot_be_settled_files_are_flushed) {
     temporary_directory dir;
     test_filesystem files;
