@@ -27,7 +27,7 @@ top = pathlib.Path(__file__).resolve().parent.parent
 e2e = top / 'tests/e2e'
 sys.path.insert(0, str(e2e))
 
-unit_limit = 300
+unit_limit = 600
 
 # What the threads of one relay do at the same time: serve, scan, forward, filter, report, reload, stop.
 thread_tests = ('test_admin.', 'test_admin_events.', 'test_filters.', 'test_forwarding.', 'test_immediate.', 'test_modes.',
