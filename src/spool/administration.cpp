@@ -90,8 +90,7 @@ base::result<void> leave_journal(core& shared, const std::string& id) {
         return flushed;
     if (!failed.empty())
         return nothing(id).error();
-    auto noted = shared.records.append_and_wait(record_kind::filed, id, urgency::flushed);
-    return noted.has_error() ? noted.error() : base::result<void>();
+    return shared.records.forget(id);
 }
 
 base::result<void> change_for_good(core& shared, const std::string& id, message_state from,

@@ -177,22 +177,22 @@ base::result<void> claimed_message::state::reload() {
     return {};
 }
 
+// What is sent is what a power cut leaves. So far only the journal may know of the message, as it was
+// accepted: if one of its files was changed then both are flushed, with their names, and stand for it from
+// here on.
 base::result<void> claimed_message::state::flush_changes(const os::file_status& envelope_now,
                                                          const opened_content* body) {
+    if (envelope_now.unchanged_since(envelope_status) &&
+        (!body || body->about.unchanged_since(content_status)))
+        return {};
     folder& dir = owner->dir;
-    bool changed = false;
-    if (!envelope_now.unchanged_since(envelope_status)) {
-        changed = true;
-        if (auto flushed = dir.files().flush(lock); flushed.has_error())
-            return flushed;
-    }
-    if (body && !body->about.unchanged_since(content_status)) {
-        changed = true;
-        if (auto flushed = dir.files().flush(body->file); flushed.has_error())
-            return flushed;
-    }
-    // Their names too, if they were not replaced: so far only the journal may know of the message.
-    return changed ? dir.flush() : base::result<void>();
+    auto flushed = dir.files().flush(lock);
+    if (flushed.has_value() && body)
+        flushed = dir.files().flush(body->file);
+    if (flushed.has_value())
+        flushed = dir.flush();
+    // Without its content the message is not sent, and the journal has it still.
+    return flushed.has_error() || !body ? flushed : owner->records.forget(id);
 }
 
 base::result<void> claimed_message::state::finish() {

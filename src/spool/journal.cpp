@@ -226,6 +226,11 @@ base::result<bool> journal::claim(std::span<const std::string> ids, std::uint64_
     return all->wait();
 }
 
+base::result<void> journal::forget(const std::string& id) {
+    auto noted = append_and_wait(record_kind::filed, id, urgency::flushed);
+    return noted.has_error() ? noted.error() : base::result<void>();
+}
+
 void journal::stored(const std::string& id) {
     std::lock_guard lock(impl_->mutex);
     if (auto found = impl_->live.find(id); found != impl_->live.end())

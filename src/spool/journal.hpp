@@ -68,6 +68,10 @@ public:
     // anyway, and it is flushed before the message is settled.
     base::result<bool> claim(std::span<const std::string> ids, std::uint64_t first_number);
 
+    // [blocks] The files of the message, wherever they stand, have been flushed: from here on it is what they
+    // say, and its record is not needed. Nothing happens when declined.
+    base::result<void> forget(const std::string& id);
+
     // [blocks] True if the segment is one of this journal.
     bool owns(std::string_view segment_name) const;
 

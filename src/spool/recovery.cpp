@@ -214,8 +214,8 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
     }
     // After a rename back that the machine remembers a `.busy` is somebody else's. After a power cut one of a
     // message that is not settled is ours also without a claim (spool/journal.hpp).
-    const bool may_be_claimed = notes.claim_closing || !notes.promises.empty();
-    if (notes.claim_open || (may_be_claimed && !notes.memory_survived))
+    const bool may_be_busy = notes.may_be_busy || !notes.promises.empty();
+    if (notes.claim_open || (may_be_busy && !notes.memory_survived))
         if (auto released = release_claim(id); released.has_error())
             return released;
     remove_leftovers(id, notes);
@@ -369,7 +369,7 @@ base::result<void> recovery::release_claim(const std::string& id) {
 
 // Files of a message that was never accepted, or that was being deleted.
 void recovery::remove_leftovers(const std::string& id, const message_notes& notes) {
-    bool never_accepted = notes.begun && !notes.claim_open && !notes.claim_closing;
+    bool never_accepted = notes.begun && !notes.claim_open && !notes.may_be_busy;
     bool being_deleted = notes.claim_open && notes.memory_survived;
     if (!never_accepted && !being_deleted)
         return;

@@ -17,8 +17,10 @@ void apply(const journal_note& n, bool settled, bool memory_survived, message_no
         if (!settled)
             m.promises.push_back({n, memory_survived});
         break;
-    case record_kind::withdrawn:
     case record_kind::filed:
+        m.may_be_busy = m.may_be_busy || !m.promises.empty();
+        [[fallthrough]];
+    case record_kind::withdrawn:
         m.promises.clear();
         m.begun = false;
         break;
@@ -34,12 +36,12 @@ void apply(const journal_note& n, bool settled, bool memory_survived, message_no
         break;
     case record_kind::released:
         claims.erase(n.number);
-        m.claim_closing = m.claim_closing || !settled;
+        m.may_be_busy = m.may_be_busy || !settled;
         break;
     case record_kind::done:
         m.promises.clear();
         claims.erase(n.number);
-        m.begun = m.claim_closing = false;
+        m.begun = m.may_be_busy = false;
         m.removal_open = m.removal_open || !settled;
         break;
     case record_kind::settled:
@@ -78,7 +80,7 @@ recovery_index combine(std::vector<owner_notes> owners) {
             sum.memory_survived = sum.memory_survived && m.memory_survived;
             sum.begun = sum.begun || m.begun;
             sum.claim_open = sum.claim_open || m.claim_open;
-            sum.claim_closing = sum.claim_closing || m.claim_closing;
+            sum.may_be_busy = sum.may_be_busy || m.may_be_busy;
             sum.removal_open = sum.removal_open || m.removal_open;
         }
         for (const journal_note& n : owner.notes)

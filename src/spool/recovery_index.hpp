@@ -39,7 +39,7 @@ struct message_notes {
     bool memory_survived = true; // for all owners that tell of it
     bool begun = false;          // its content file was made before a commit that may never have come
     bool claim_open = false;     // it was in the hands of a forwarder
-    bool claim_closing = false;  // it was given back, which may not have reached the disk
+    bool may_be_busy = false;    // it was given back, or had been claimed: the disk may not have that record
     bool removal_open = false;   // it was deleted, which may not have reached the disk
 };
 

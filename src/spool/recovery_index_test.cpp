@@ -55,11 +55,14 @@ TEST(recovery_index, closes_claims_when_the_directory_is_flushed) {
     EXPECT_TRUE(one_owner({note(kind::claim, 1, "m"), settled(2, 1)}).claim_open);
     auto given_back = one_owner({note(kind::claim, 1, "m"), note(kind::released, 2, "m")});
     EXPECT_FALSE(given_back.claim_open);
-    EXPECT_TRUE(given_back.claim_closing);
+    EXPECT_TRUE(given_back.may_be_busy);
     EXPECT_FALSE(
-        one_owner({note(kind::claim, 1, "m"), note(kind::released, 2, "m"), settled(3, 2)}).claim_closing);
+        one_owner({note(kind::claim, 1, "m"), note(kind::released, 2, "m"), settled(3, 2)}).may_be_busy);
     EXPECT_TRUE(
         one_owner({note(kind::released, 1, "m"), note(kind::claim, 2, "m"), settled(3, 2)}).claim_open);
+    // Flushed as files while it was in somebody's hands; the disk has lost the claim.
+    EXPECT_TRUE(one_owner({note(kind::put, 1, "m"), note(kind::filed, 3, "m")}).may_be_busy);
+    EXPECT_FALSE(one_owner({note(kind::put, 1, "m"), note(kind::filed, 3, "m"), settled(4, 1)}).may_be_busy);
     auto removed = one_owner({note(kind::claim, 1, "m"), note(kind::done, 2, "m")});
     EXPECT_FALSE(removed.claim_open);
     EXPECT_TRUE(removed.removal_open);
