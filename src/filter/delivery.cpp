@@ -108,7 +108,7 @@ base::result<void> delivery::put_content(const os::file& mailbox, const std::str
             return linked;
         if (linked.has_value()) {
             auto content = message_.open_content();
-            auto flushed = content.has_value() ? flush(*content) : base::result<void>(content.error());
+            auto flushed = content.has_value() ? flush(content->file) : base::result<void>(content.error());
             if (flushed.has_error())
                 (void)files().remove(mailbox, name);
             return flushed;
@@ -124,7 +124,7 @@ base::result<void> delivery::copy_content(const os::file& mailbox, const std::st
     auto to = files().open(mailbox, name, os::open_mode::create);
     if (to.has_error())
         return to.error();
-    auto outcome = spool::copy_content(files(), *from, *to);
+    auto outcome = spool::copy_content(files(), from->file, *to);
     if (outcome.has_value())
         outcome = flush(*to);
     auto closed = files().close(std::move(*to));

@@ -45,11 +45,8 @@ base::result<void> message_files::write_envelope(const mail::envelope& text,
     return outcome;
 }
 
-base::result<os::file> message_files::open_content() const {
-    auto opened = directory_.open_content(content_);
-    if (opened.has_error())
-        return opened.error();
-    return std::move(opened->file);
+base::result<spool::opened_content> message_files::open_content() const {
+    return directory_.open_content(content_);
 }
 
 base::result<void> message_files::replace_content(std::string_view suffix, os::file written) const {

@@ -28,7 +28,7 @@ public:
     base::result<void> write_envelope(const mail::envelope& text,
                                       const std::vector<std::string>& extra) const;
 
-    base::result<os::file> open_content() const;
+    base::result<spool::opened_content> open_content() const;
     // Puts `written`, which was made under the name of the content with `suffix`, in the place of the
     // content.
     base::result<void> replace_content(std::string_view suffix, os::file written) const;

@@ -78,7 +78,7 @@ base::result<result> message_id::work_on(const job& now) {
     auto content = files.open_content();
     if (content.has_error())
         return content.error();
-    auto there = has_field(disk, *content, "message-id:");
+    auto there = has_field(disk, content->file, "message-id:");
     if (there.has_error())
         return there.error();
     if (*there)
@@ -90,7 +90,7 @@ base::result<result> message_id::work_on(const job& now) {
         return made.error();
     auto written = disk.write(*made, "Message-ID: " + new_id(domain_) + "\r\n");
     if (written.has_value())
-        written = spool::copy_content(disk, *content, *made);
+        written = spool::copy_content(disk, content->file, *made);
     if (written.has_error()) {
         (void)files.directory().remove(temporary);
         return written.error();

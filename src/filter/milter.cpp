@@ -174,11 +174,9 @@ base::result<void> milter::load(const job& now, message& into) {
     auto content = into.files.open_content();
     if (content.has_error())
         return content.error();
-    into.content = std::move(*content);
-    auto status = files.status(into.content);
-    if (status.has_error())
-        return status.error();
-    std::string beginning(std::min<std::uint64_t>(status->size, longest_header), '\0');
+    into.content = std::move(content->file);
+    const std::uint64_t size = content->about.size;
+    std::string beginning(std::min<std::uint64_t>(size, longest_header), '\0');
     auto n = files.read_at(into.content, 0, beginning);
     if (n.has_error())
         return n.error();
@@ -188,7 +186,7 @@ base::result<void> milter::load(const job& now, message& into) {
         return base::error{{}, "header too long for a milter"};
     into.hidden = hidden_fields(now, into.header.section);
     into.at = into.header.size;
-    into.description = describe(now, into.envelope.value, into.header.section, into.hidden, status->size);
+    into.description = describe(now, into.envelope.value, into.header.section, into.hidden, size);
     return {};
 }
 
@@ -353,7 +351,7 @@ base::result<result> milter::quarantine(const job& now, message& about, const st
     auto content = about.files.open_content();
     if (content.has_error())
         return content.error();
-    if (auto flushed = directory.files().flush(*content); flushed.has_error())
+    if (auto flushed = directory.files().flush(content->file); flushed.has_error())
         return flushed.error();
     auto text = mail::rewrite_envelope(about.envelope.value, about.envelope.extra) +
                 mail::format_reason(reason, std::nullopt, true);

@@ -55,29 +55,20 @@ net::awaitable<result> spamd::run(const job& now) {
 
 net::awaitable<base::result<void>> spamd::send_content(const message_files& message) {
     os::filesystem& files = message.directory().files();
-    os::file content;
-    std::uint64_t size = 0;
-    auto open = [&]() -> base::result<void> {
-        auto opened = message.open_content();
-        if (opened.has_error())
-            return opened.error();
-        content = std::move(*opened);
-        auto status = files.status(content);
-        if (status.has_error())
-            return status.error();
-        size = status->size;
-        return {};
+    auto open = [&message] {
+        return message.open_content();
     };
-    auto opened = co_await work_.run(open);
-    if (opened.has_error())
-        co_return opened;
+    auto content = co_await work_.run(open);
+    if (content.has_error())
+        co_return content.error();
+    const std::uint64_t size = content->about.size;
     std::string request = spamd_request(size);
     auto sent = co_await connection_.write(request);
     std::vector<char> buffer(piece);
     std::uint64_t at = 0;
     while (sent.has_value() && at < size) {
         auto read = [&]() {
-            return files.read_at(content, at, buffer);
+            return files.read_at(content->file, at, buffer);
         };
         auto n = co_await work_.run(read);
         if (n.has_error())
