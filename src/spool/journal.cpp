@@ -50,7 +50,6 @@ struct waiting_record {
     std::string_view content;
     std::uint64_t number = 0;
     std::shared_ptr<journal_client> client;
-    bool good_as_flushed = false; // once it is written
 
     record as_record() const { return {kind, 0, 0, number, id, envelope, content}; }
 };
@@ -262,10 +261,8 @@ void journal::impl::enqueue(waiting_record r) {
         if (stopping || (r.kind == record_kind::put && queued_octets > largest_backlog)) {
             refused = std::move(r.client);
         } else {
-            if (r.kind == record_kind::claim && live.contains(r.id)) {
-                r.how = urgency::written;
-                r.good_as_flushed = true;
-            }
+            if (r.kind == record_kind::claim && live.contains(r.id))
+                r.how = urgency::implied;
             bool wake = false;
             if (r.how == urgency::riding && !riding_until) {
                 riding_until = clock::now() + longest_ride;
@@ -398,7 +395,7 @@ std::size_t journal::impl::write_some(std::span<waiting_record> records) {
         for (const waiting_record& r : records.first(count)) {
             if (r.client)
                 r.client->written();
-            if (r.client && r.good_as_flushed)
+            if (r.client && r.how == urgency::implied)
                 r.client->flushed({});
         }
         if (flush)

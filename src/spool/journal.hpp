@@ -44,6 +44,7 @@ struct journal_settings {
 enum class urgency {
     riding,  // with the next batch, or within half a second
     written, // at once, without a flush
+    implied, // the same, and as good as flushed when written: recovery does without it
     flushed, // at once, with a flush
 };
 
