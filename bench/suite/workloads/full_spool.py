@@ -63,7 +63,7 @@ def drain(run, full, empty, held):
     rounds = max(1, min(2 * run.rounds - 1, held // part // 2))
     run.interleave('speed', f'W8 drain, {held:,} in the spool', 'msg/s', {'emailrelay': measure_full, 'empty spool': measure_empty},
                    [at_least(0.9, 'empty spool')], rounds=rounds,
-                   note=lambda: f'from first to last of {part:,} messages; first message {statistics.median(firsts) / 1e6:.0f} ms after '
+                   note=lambda: f'from first to last of about {part:,} messages; first message {statistics.median(firsts) / 1e6:.0f} ms after '
                                 'the start of the process')
     left = run_program('find', full.spool, '-maxdepth', 1, '-name', '*.envelope.busy')
     if left:
@@ -85,10 +85,7 @@ class Sending:
         self.process = subprocess.Popen([str(w) for w in server.client_words(port)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def ended(self):
-        return self.process.poll() is not None
-
     def stop(self):
-        if not self.ended():
+        if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(60)
