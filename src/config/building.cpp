@@ -222,6 +222,7 @@ void build_limits(const option_values& given, instance& one) {
     to.command_line = given.number("max-command-line", std::uint64_t{to.command_line});
     to.auth_line = given.number("max-auth-line", std::uint64_t{to.auth_line});
     to.recipients = given.number("max-recipients", std::uint64_t{to.recipients});
+    to.hops = given.number("max-hops", std::uint64_t{to.hops});
     to.errors = given.number("max-errors", to.errors);
     to.other_errors = given.number("max-other-errors", to.other_errors);
     to.idle_commands = given.number("max-idle-commands", to.idle_commands);

@@ -224,6 +224,7 @@ TEST(building, limits) {
     EXPECT_EQ(defaults.command_line, 4096U);
     EXPECT_EQ(defaults.auth_line, 12'288U);
     EXPECT_EQ(defaults.recipients, 10'000U);
+    EXPECT_EQ(defaults.hops, 100U);
     EXPECT_EQ(defaults.errors, 8U);
     EXPECT_EQ(defaults.other_errors, 20U);
     EXPECT_EQ(defaults.idle_commands, 1000U);
@@ -236,13 +237,14 @@ TEST(building, limits) {
     EXPECT_EQ(defaults.response_lines, 128U);
 
     const instance one = instance_of(
-        {"--max-command-line=1024", "--max-recipients=2", "--max-errors=3", "--max-other-errors=4",
-         "--max-idle-commands=5", "--max-sessions=6", "--max-sessions-per-address=7", "--command-timeout=8",
-         "--min-data-rate=9", "--max-pending-replies=1000", "--max-response-line=1001",
+        {"--max-command-line=1024", "--max-recipients=2", "--max-hops=13", "--max-errors=3",
+         "--max-other-errors=4", "--max-idle-commands=5", "--max-sessions=6", "--max-sessions-per-address=7",
+         "--command-timeout=8", "--min-data-rate=9", "--max-pending-replies=1000", "--max-response-line=1001",
          "--max-response-lines=12", "--no-sync", "--max-auth-line=1002"});
     EXPECT_EQ(one.limits.command_line, 1024U);
     EXPECT_EQ(one.limits.auth_line, 1002U);
     EXPECT_EQ(one.limits.recipients, 2U);
+    EXPECT_EQ(one.limits.hops, 13U);
     EXPECT_EQ(one.limits.errors, 3U);
     EXPECT_EQ(one.limits.other_errors, 4U);
     EXPECT_EQ(one.limits.idle_commands, 5U);
@@ -276,6 +278,7 @@ TEST(building, shown_defaults_are_true) {
     EXPECT_EQ(shown.limits.command_line, real.limits.command_line);
     EXPECT_EQ(shown.limits.auth_line, real.limits.auth_line);
     EXPECT_EQ(shown.limits.recipients, real.limits.recipients);
+    EXPECT_EQ(shown.limits.hops, real.limits.hops);
     EXPECT_EQ(shown.limits.errors, real.limits.errors);
     EXPECT_EQ(shown.limits.other_errors, real.limits.other_errors);
     EXPECT_EQ(shown.limits.idle_commands, real.limits.idle_commands);

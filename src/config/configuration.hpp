@@ -133,7 +133,7 @@ struct instance {
     // new options
     bool sync = true; // --no-sync clears it
     struct {
-        std::size_t command_line = 4096, auth_line = 12'288, recipients = 10'000;
+        std::size_t command_line = 4096, auth_line = 12'288, recipients = 10'000, hops = 100;
         unsigned errors = 8, other_errors = 20, idle_commands = 1000;
         unsigned sessions = 10'000, sessions_per_address = 1000;
         unsigned command_seconds = 300;

@@ -150,6 +150,7 @@ TEST(option_table, options_that_are_new_have_no_letter) {
                                                      "max-command-line",
                                                      "max-auth-line",
                                                      "max-recipients",
+                                                     "max-hops",
                                                      "max-errors",
                                                      "max-other-errors",
                                                      "max-idle-commands",

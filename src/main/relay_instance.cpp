@@ -209,6 +209,7 @@ relay::smtp_server_settings relay_instance::server_settings() const {
     s.protocol.max_command_line = config_.limits.command_line;
     s.protocol.max_auth_line = config_.limits.auth_line;
     s.protocol.max_recipients = config_.limits.recipients;
+    s.protocol.max_hops = config_.limits.hops;
     s.protocol.max_errors = config_.limits.errors;
     s.protocol.max_other_errors = config_.limits.other_errors;
     s.protocol.max_idle_commands = config_.limits.idle_commands;

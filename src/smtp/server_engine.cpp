@@ -10,6 +10,7 @@
 #include "base/base64.hpp"
 #include "base/line_reader.hpp"
 #include "base/text.hpp"
+#include "mail/hop_counter.hpp"
 #include "mail/idn.hpp"
 #include "mail/received.hpp"
 #include "sasl/channel_bindings.hpp"
@@ -108,6 +109,7 @@ struct server_engine::impl {
     step end_of_chunk();
     step end_of_content();
     step store(std::span<const char> content);
+    step refuse_content(const char* reason, std::string_view text);
 
     // ---- verbs
     step do_helo(std::string_view name);
@@ -203,7 +205,8 @@ struct server_engine::impl {
     std::string received_;
     bool received_pending_ = false;
     std::uint64_t content_size_ = 0;
-    bool too_big_ = false;
+    mail::hop_counter hops_;
+    std::string_view content_refused_; // the reply to it, or empty
     bool content_logged_ = false;
 
     // in and out
@@ -493,23 +496,31 @@ step server_engine::impl::receive_chunk() {
     return store(piece);
 }
 
-// The size counts with the Received line and must stay below the limit.
+// Size and hops count with our own Received line. The size must stay below its limit.
 step server_engine::impl::store(std::span<const char> content) {
-    if (content.empty() || too_big_)
+    if (content.empty() || !content_refused_.empty())
         return std::nullopt;
     content_size_ += content.size();
-    if (settings_.size_limit && content_size_ >= settings_.size_limit) {
-        too_big_ = true;
-        log_.warning("message content too big");
-        drop_message();
-        return std::nullopt;
-    }
+    hops_.scan({content.data(), content.size()});
+    if (settings_.size_limit && content_size_ >= settings_.size_limit)
+        return refuse_content("message content too big",
+                              "552 message size exceeds fixed maximum message size");
+    if (settings_.max_hops && hops_.hops() > settings_.max_hops)
+        return refuse_content("message has passed too many servers", "554 too many hops");
     return append_content{content};
 }
 
+// What is still to come is read and thrown away before it is said.
+step server_engine::impl::refuse_content(const char* reason, std::string_view text) {
+    content_refused_ = text;
+    log_.warning("{}", reason);
+    drop_message();
+    return std::nullopt;
+}
+
 step server_engine::impl::end_of_content() {
-    if (too_big_) {
-        reply("552 message size exceeds fixed maximum message size");
+    if (!content_refused_.empty()) {
+        reply(content_refused_);
         message_over();
         return std::nullopt;
     }
@@ -545,7 +556,8 @@ void server_engine::impl::content_opened(const base::calendar_time& now) {
         return;
     scanner_ = content_scanner();
     content_size_ = 0;
-    too_big_ = false;
+    hops_ = mail::hop_counter();
+    content_refused_ = {};
     content_logged_ = false;
     if (!settings_.anonymous_content) {
         mail::trace trace;

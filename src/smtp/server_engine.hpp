@@ -61,6 +61,7 @@ struct server_settings {
     // lines.
     std::size_t max_auth_line = 12'288;
     std::size_t max_recipients = 10'000; // per message, and 256 octets for each of them on average
+    std::size_t max_hops = 100;          // Received lines of a message, with our own
     unsigned max_errors = 8;             // of the kinds that the spec counts
     unsigned max_other_errors = 20;      // of the kinds that are new: syntax errors
     unsigned max_idle_commands = 1000;   // commands without a message

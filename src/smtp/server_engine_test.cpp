@@ -928,15 +928,33 @@ TEST_F(server_engine, content_stays_below_the_size_limit) {
     play(data() + lines{"C: 123456789", "A: discard", "C: .", refused[1], "C: NOOP", "S: 250 noop"});
 }
 
+const std::string own_received_line =
+    "Received: from client ([192.0.2.1]) by test.example.com with ESMTP ; Sun, 1 Nov 2026 05:17:47 +0000\r\n";
+
+TEST_F(server_engine, hops_are_limited) {
+    settings.max_hops = 2;
+    const lines two{"C: Received: by a", "C: received: by b"};
+    const std::string kept = "Received: by a\\r\\nreceived: by b\\r\\n";
+    play(data() + two + lines{"C: Subject: x", "C: ", "C: Received: body", "C: ."} +
+         processed(kept + "Subject: x\\r\\n\\r\\nReceived: body\\r\\n"));
+    const lines refused{"S: 554 too many hops", "C: MAIL FROM:<a@b>", "S: 250 sender <a@b> OK", "A: begin"};
+    play(data() + two + lines{"C: RECEIVED: by c", "A: discard", "C: ", "C: body", "C: ."} + refused);
+    EXPECT_THAT(last->log.lines, Contains("warning: message has passed too many servers"));
+    settings.max_hops = 0;
+    play(data() + two + lines{"C: ."} + processed(kept));
+    settings.anonymous_content = false; // our own counts
+    settings.max_hops = 1;
+    play(data() + lines{"C: 1", "C: ."} + processed(base::printable(own_received_line) + "1\\r\\n"));
+    play(data() + lines{"C: Received: x", "A: discard", "C: ."} + refused);
+}
+
 TEST_F(server_engine, size_limit_counts_the_received_line) {
     settings.anonymous_content = false;
     settings.size_limit = 1;
     play(data() + lines{"A: discard", "C: .", "S: 552 message size exceeds fixed maximum message size"});
-    const std::string received = "Received: from client ([192.0.2.1]) by test.example.com with ESMTP ; Sun, "
-                                 "1 Nov 2026 05:17:47 +0000\r\n";
-    settings.size_limit = received.size() + 4;
-    play(data() + lines{"C: 1", "C: ."} + processed(base::printable(received) + "1\\r\\n"));
-    settings.size_limit = received.size() + 3;
+    settings.size_limit = own_received_line.size() + 4;
+    play(data() + lines{"C: 1", "C: ."} + processed(base::printable(own_received_line) + "1\\r\\n"));
+    settings.size_limit = own_received_line.size() + 3;
     play(data() +
          lines{"C: 1", "A: discard", "C: .", "S: 552 message size exceeds fixed maximum message size"});
 }

@@ -332,6 +332,34 @@ def test_recipient_limit(t):
     equal([len(m.fields('To-Remote')) for m in relay.spool.messages()], [3, 3])
 
 
+def test_hop_limit(t):
+    relay = t.relay('--max-hops=3')  # its own line is the third
+    with relay.greeted() as wire:
+        for hops, answer in ((3, '554 too many hops'), (2, '250 message processed'), (9, '554 too many hops')):
+            wire.ask('MAIL FROM:<a@b>', 250)
+            wire.ask('RCPT TO:<c@d>', 250)
+            wire.ask('DATA', 354)
+            wire.exact('Received: by elsewhere\r\n' * hops + 'Subject: x\r\n\r\nReceived: body\r\nReceived: body\r\n.', answer)
+    match(relay.spool.one().content, rb'Received: .*\r\n(Received: by elsewhere\r\n){2}Subject: x\r\n\r\n(Received: body\r\n){2}')
+    relay.wait_log('warning: .*message has passed too many servers', count=2)
+
+
+def test_relays_that_send_to_each_other(t):
+    one, two = harness.free_port(), harness.free_port()
+    relays = [t.relay('--forward-on-disconnect', spool=t.spool(f'spool of {mine}'), port=mine, forward_to=f'127.0.0.1:{other}')
+              for mine, other in ((one, two), (two, one))]
+    with relays[0].greeted() as wire:
+        wire.submit(b'Subject: round and round\r\n\r\nx\r\n')
+        wire.ask('QUIT', 221)
+    failed = harness.until(lambda: [m for relay in relays for m in relay.spool.messages('bad')], 'the loop to end')
+    equal(len(failed), 1)
+    equal(failed[0].fields('Reason'), ['too many hops'])
+    equal(failed[0].fields('ReasonCode'), ['554'])
+    equal(len(re.findall(rb'(?m)^Received: ', failed[0].content)), 100)
+    match(failed[0].content, rb'(?s).*\r\nSubject: round and round\r\n\r\nx\r\n')
+    equal([len(relay.spool.messages()) for relay in relays], [0, 0])
+
+
 def test_error_limits(t):
     """The first kind: unknown and out of sequence; the other kind: syntax."""
     relay = t.relay('--max-errors=3', '--max-other-errors=5')
