@@ -54,6 +54,7 @@ struct script {
         if (has('l')) {
             settings.max_command_line = 30;
             settings.max_recipients = 2;
+            settings.max_hops = 2;
             settings.max_idle_commands = 9;
         }
         available = !has('d');
