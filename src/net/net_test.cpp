@@ -102,9 +102,7 @@ net::awaitable<void> expect_no_delay(net::worker& on, net::target to, std::uint1
 TEST_F(network, what_is_sent_comes_back_over_tcp) {
     auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
     ASSERT_TRUE(listener.has_value());
-    listener->accept(
-        workers,
-        [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); }, log);
+    accept_with(*listener, echo);
     std::string text(3'000'000, 'x'); // more than the socket buffers hold
     run(expect_echo(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}, text, log));
 }
@@ -112,9 +110,7 @@ TEST_F(network, what_is_sent_comes_back_over_tcp) {
 TEST_F(network, neither_end_of_a_connection_holds_small_writes_back) {
     auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
     ASSERT_TRUE(listener.has_value());
-    listener->accept(
-        workers,
-        [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); }, log);
+    accept_with(*listener, echo);
     std::uint16_t port = listener->local().port;
     run(expect_no_delay(workers[0], {"", "127.0.0.1", std::to_string(port)}, port));
 }
@@ -125,10 +121,7 @@ TEST_F(network, what_is_sent_comes_back_over_a_unix_socket_whose_file_goes_with_
         auto listener = net::listener::open(workers[0], path, 0);
         ASSERT_TRUE(listener.has_value());
         EXPECT_EQ(listener->local().display(), path);
-        listener->accept(
-            workers,
-            [this](net::worker& on, net::stream s) { net::spawn(on, echo(on, std::move(s)), log, "echo"); },
-            log);
+        accept_with(*listener, echo);
         std::string text(3'000'000, 'x');
         run(expect_echo(workers[0], {path, "", ""}, text, log));
         EXPECT_EQ(::access(path.c_str(), F_OK), 0);
@@ -220,7 +213,7 @@ net::awaitable<void> expect_interrupt(net::worker& on, net::target to) {
     EXPECT_TRUE(ready.has_error() && net::stream::is_interrupt(ready.error()));
 }
 
-net::awaitable<void> hold(net::stream peer) {
+net::awaitable<void> hold(net::worker&, net::stream peer) {
     auto ready = co_await peer.readable();
     (void)ready.has_error();
 }
@@ -230,18 +223,14 @@ net::awaitable<void> hold(net::stream peer) {
 TEST_F(network, a_deadline_ends_a_wait) {
     auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
     ASSERT_TRUE(listener.has_value());
-    listener->accept(
-        workers, [this](net::worker& on, net::stream s) { net::spawn(on, hold(std::move(s)), log, "hold"); },
-        log);
+    accept_with(*listener, hold);
     run(expect_timeout(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
 }
 
 TEST_F(network, an_interrupt_ends_a_wait_or_the_next_one) {
     auto listener = net::listener::open(workers[0], "127.0.0.1", 0);
     ASSERT_TRUE(listener.has_value());
-    listener->accept(
-        workers, [this](net::worker& on, net::stream s) { net::spawn(on, hold(std::move(s)), log, "hold"); },
-        log);
+    accept_with(*listener, hold);
     run(expect_interrupt(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
 }
 

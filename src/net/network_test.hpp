@@ -1,6 +1,7 @@
 // What the tests of this folder stand on: network threads, and a log that must stay empty.
 #pragma once
 
+#include "net/listener.hpp"
 #include "net/worker.hpp"
 
 #include <gtest/gtest.h>
@@ -37,6 +38,14 @@ protected:
         workers[0].run();
         for (const std::string& line : kept.lines)
             ADD_FAILURE() << line;
+    }
+
+    // Each connection gets a coroutine of its own.
+    void accept_with(listener& at, awaitable<void> (*session)(worker&, stream)) {
+        auto begin = [this, session](worker& on, stream s) {
+            spawn(on, session(on, std::move(s)), log, "session");
+        };
+        at.accept(workers, begin, log);
     }
 
     lines_kept kept;
