@@ -648,7 +648,8 @@ void client_engine::impl::on_chunk(const reply_type& reply) {
 void client_engine::impl::on_final(const reply_type& reply) {
     if (reply.code >= 200 && reply.code < 300)
         return delivered();
-    if (message_.binary) // the transaction is not over after a refused BDAT (RFC 3030 section 2)
+    // The transaction is not over after a refused BDAT (RFC 3030 section 2). Behind one no message has begun.
+    if (!ended_ && message_.binary)
         return refuse(refusal(reply));
     outcome_ = refusal(reply);
     message_over();

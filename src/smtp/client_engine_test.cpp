@@ -650,6 +650,21 @@ TEST(following, the_message_before_is_refused) {
               (strings{"refused 554: spam", "sent", "over"}));
 }
 
+// What it is sent with does not say what its predecessor was sent with.
+TEST(following, chunks_behind_a_message_that_is_refused) {
+    letter binary = a_letter("hi\n");
+    binary.envelope.content = mail::body_type::binary_mime;
+    EXPECT_EQ(events_ahead({greeting,
+                            ehlo_with("250-CHUNKING\r\n250-BINARYMIME\r\n250 PIPELINING"),
+                            group,
+                            data,
+                            {body.says + "\r\nMAIL FROM:<s@a> BODY=BINARYMIME\r\nRCPT TO:<r@b>",
+                             "554 spam\r\n250 ok\r\n250 ok"},
+                            {"BDAT 3 LAST\r\nhi\n", "250 taken", true}},
+                           {a_letter(), binary}),
+              (strings{"refused 554: spam", "sent", "over"}));
+}
+
 TEST(following, refused_recipients_belong_to_the_message_before) {
     const letter two = a_letter("hi\n", {"x@b", "y@b"});
     const exchange first{"MAIL FROM:<s@a>\r\nRCPT TO:<x@b>\r\nRCPT TO:<y@b>", "250 a\r\n550 b\r\n250 c"};
