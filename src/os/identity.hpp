@@ -22,7 +22,8 @@ base::result<void> adopt_user(const std::string& user);
 bool has_given_up_root();
 
 // Regains root, or the ids of the program file, for one scope on this thread alone: for binding sockets, pid
-// file, log file, secrets. Not nestable across threads; harmless when there is nothing to regain.
+// file, log file, secrets. Not nestable across threads; harmless when there is nothing to regain. A file
+// thread remains one.
 class root_scope {
 public:
     root_scope();
@@ -32,6 +33,8 @@ public:
 
 private:
     bool active_ = false;
+    std::uint32_t file_user_ = 0; // of the thread before, for the file system
+    std::uint32_t file_group_ = 0;
 };
 
 // For a thread that only works on files of the spool and the log: its own umask 007, and the file-system ids

@@ -83,8 +83,11 @@ root_scope::root_scope() {
     uid_t uid = user.real == 0 ? 0 : user.saved;
     gid_t gid = user.real == 0 ? group.effective : group.saved;
     active_ = uid != user.effective || gid != group.effective;
-    if (active_)
-        set_effective_ids_of_thread(uid, gid);
+    if (!active_)
+        return;
+    file_user_ = static_cast<uid_t>(::setfsuid(unchanged)); // gives the present one
+    file_group_ = static_cast<gid_t>(::setfsgid(unchanged_group));
+    set_effective_ids_of_thread(uid, gid);
 }
 
 root_scope::~root_scope() {
@@ -96,6 +99,9 @@ root_scope::~root_scope() {
         set_effective_ids_of_thread(user.saved, group.effective);
     else
         set_effective_ids_of_thread(user.real, group.real);
+    // Which has set these two as well.
+    ::setfsgid(file_group_);
+    ::setfsuid(file_user_);
 }
 
 void prepare_file_thread() {

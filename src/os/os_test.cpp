@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -391,6 +392,44 @@ int in_a_child(Checks checks) {
     int status = 0;
     ::waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+int file_user() {
+    return ::setfsuid(static_cast<uid_t>(-1));
+}
+
+int file_group() {
+    return ::setfsgid(static_cast<gid_t>(-1));
+}
+
+TEST(identity, a_file_thread_remains_one_behind_a_root_scope) {
+    if (::getuid() != 0)
+        GTEST_SKIP() << "needs root";
+    const auto started_as_root = [] {
+        if (os::adopt_user("daemon").has_error() || file_user() == 0)
+            return 1;
+        os::prepare_file_thread();
+        {
+            os::root_scope scope;
+            if (::geteuid() != 0 || file_user() != 0)
+                return 2;
+        }
+        return ::geteuid() != 0 && file_user() == 0 ? 0 : 3;
+    };
+    EXPECT_EQ(in_a_child(started_as_root), 0);
+    const auto set_gid_program = [] {
+        constexpr gid_t own = 1, granted = 2;
+        if (::setresgid(own, own, granted) != 0 || ::setresuid(1, 1, 1) != 0)
+            return 1;
+        os::prepare_file_thread();
+        {
+            os::root_scope scope;
+            if (::getegid() != granted)
+                return 2;
+        }
+        return ::getegid() == own && file_group() == granted ? 0 : 3;
+    };
+    EXPECT_EQ(in_a_child(set_gid_program), 0);
 }
 
 bool opens(const std::string& path, int flags) {
