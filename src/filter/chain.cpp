@@ -14,6 +14,8 @@ std::string_view word_for(result::outcome what) {
         return "failed";
     case result::outcome::abandon:
         return "ok(abandon)";
+    case result::outcome::interrupted:
+        break;
     }
     return "failed";
 }
@@ -57,8 +59,8 @@ net::awaitable<result> chain::run(const job& now) {
     }
     sum.special = special;
     if (interrupted_)
-        sum = result::fail("error", "interrupted");
-    bool failed = sum.what == result::outcome::fail;
+        sum = result::interrupted();
+    bool failed = sum.what == result::outcome::fail || sum.what == result::outcome::interrupted;
     now.log.verbose("{} [{}]: [{}]: {}{} response=[{}]{}", prefix_of(now.what), name_, now.id,
                     word_for(sum.what), special ? word_for_special(now.what) : "",
                     failed ? base::printable(sum.response) : "",

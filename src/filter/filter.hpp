@@ -55,7 +55,12 @@ struct job {
 };
 
 struct result {
-    enum class outcome { ok, fail, abandon };
+    enum class outcome {
+        ok,
+        fail,
+        abandon,
+        interrupted, // no verdict, as the process is ending; with response and reason
+    };
     outcome what = outcome::ok;
     bool special = false; // server: forward the spool now; client: the run ends with this message
     int code = 0;         // fail: of the reply, 400 to 599; 0 if the filter gives none
@@ -64,6 +69,7 @@ struct result {
 
     static result ok(bool special = false) { return {outcome::ok, special, 0, {}, {}}; }
     static result abandon(bool special = false) { return {outcome::abandon, special, 0, {}, {}}; }
+    static result interrupted() { return {outcome::interrupted, false, 0, "error", "interrupted"}; }
     static result fail(std::string response, std::string reason, int code = 0) {
         return {outcome::fail, false, code, std::move(response), std::move(reason)};
     }

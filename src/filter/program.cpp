@@ -55,7 +55,7 @@ result program::judge(const job& now, const net::program_end& end) const {
         now.log.warning("{} [{}] failed: too much output", prefix, base::printable(name_));
         return result::fail("error", "too much output");
     case how::interrupted:
-        return result::fail("error", "interrupted");
+        return result::interrupted();
     }
     result found = result_of_exit(now.what, end.code);
     if (found.what == result::outcome::fail) {

@@ -262,6 +262,7 @@ private:
             return;
         stopping_ = true;
         manager_.stopping();
+        workers_->activity().announce_end();
         for (auto& i : instances_)
             i->stop();
         net::spawn((*workers_)[0], wait_for_end(), logger_, "stop");

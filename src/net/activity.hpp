@@ -115,10 +115,16 @@ public:
 
     event_bus events;
 
+    // The process is about to end. What ends other processes too (a service manager, a shutdown of the
+    // system) may have ended those that work for this one.
+    void announce_end() noexcept { ending_ = true; }
+    bool ending() const noexcept { return ending_; }
+
 private:
     part add(record r);
     void remove(records::iterator place);
 
+    std::atomic<bool> ending_{false};
     mutable std::mutex mutex_;
     records records_;
     std::uint64_t in_started_ = 0, in_finished_ = 0, out_started_ = 0, out_finished_ = 0;

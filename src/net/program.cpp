@@ -1,5 +1,7 @@
 #include "net/program.hpp"
 
+#include "net/activity.hpp"
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -9,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <utility>
 
 namespace net {
@@ -20,12 +23,25 @@ namespace {
 constexpr std::size_t most_output = 64 * 1024; // design.md section 7
 constexpr std::chrono::seconds grace{3};       // between SIGTERM and SIGKILL
 constexpr std::chrono::milliseconds while_short{100};
+constexpr std::chrono::seconds signals_apart{2}; // of those sent to all of our processes, at most
+constexpr std::chrono::milliseconds between_looks{10};
 
 // Of something that comes back when others have ended.
 bool is_shortage(const base::error_code& code) {
     namespace errc = boost::system::errc;
     return code == errc::too_many_files_open || code == errc::too_many_files_open_in_system ||
            code == errc::resource_unavailable_try_again || code == errc::not_enough_memory;
+}
+
+// 128+n may also be what a shell says of the program that it has run.
+bool is_of_signal(unsigned code) {
+    constexpr unsigned base = 128, last_plain_signal = 31;
+    return code > base && code <= base + last_plain_signal;
+}
+
+// Of a signal that would end this process too.
+bool may_be_of_a_stop(unsigned code) {
+    return code == 128 + SIGTERM || code == 128 + SIGINT || code == 128 + SIGHUP || code == 128 + SIGQUIT;
 }
 
 } // namespace
@@ -61,6 +77,19 @@ awaitable<base::result<os::program_report>> program_run::next_report(std::shared
         co_await of->reports.async_wait(asio::posix::stream_descriptor::wait_read,
                                         asio::as_tuple(asio::use_awaitable));
     }
+}
+
+// Whether a program has been ended by what ends this process: both may have been sent the same signal, and
+// either may be the first to notice.
+awaitable<bool> program_run::goes_with_us(unsigned code, time_point deadline) const {
+    if (!is_of_signal(code))
+        co_return false;
+    const time_point limit = std::min(std::chrono::steady_clock::now() + signals_apart, deadline);
+    const activity& process = worker_.activity();
+    while (may_be_of_a_stop(code) && !process.ending() && !interrupted_ &&
+           std::chrono::steady_clock::now() < limit)
+        co_await sleep_for(between_looks);
+    co_return process.ending() || interrupted_;
 }
 
 // Ends what is left of a program that is of no interest any more. What still runs at the end is killed by
@@ -153,6 +182,9 @@ awaitable<program_end> program_run::run(os::start_request asked, std::size_t kep
             running_.reset();
             end.code = static_cast<unsigned>(last->value);
             now->child.let_go();
+            bool interrupted = co_await goes_with_us(end.code, deadline);
+            if (interrupted)
+                end.what = how::interrupted;
             co_return end;
         }
     }

@@ -5,6 +5,9 @@
 // time limit, on interrupt() and when it prints too much its whole process group gets SIGTERM, and a little
 // later, if anything of it is left, SIGKILL; nobody waits for that. While there are too few descriptors or
 // processes for one more it waits its turn, within the same limit.
+//
+// One that a signal has ended while this process is ending too has come to no verdict: it counts as
+// interrupted.
 #pragma once
 
 #include "base/log.hpp"
@@ -45,6 +48,7 @@ private:
     awaitable<base::result<std::shared_ptr<state>>> start_once(const os::start_request& asked,
                                                                time_point deadline);
     static awaitable<base::result<os::program_report>> next_report(std::shared_ptr<state> of);
+    awaitable<bool> goes_with_us(unsigned code, time_point deadline) const;
     static awaitable<void> see_off(worker& on, std::shared_ptr<state> going);
 
     worker& worker_;

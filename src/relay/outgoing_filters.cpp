@@ -52,6 +52,10 @@ outgoing_filters::verdict outgoing_filters::judge(filter::kind what, const filte
     case filter::result::outcome::abandon:
         judged.what = verdict::kind::abandon;
         break;
+    case filter::result::outcome::interrupted:
+        judged.what = verdict::kind::abandon;
+        judged.last = true;
+        break;
     case filter::result::outcome::fail:
         judged.what = verdict::kind::fail;
         judged.response = what == filter::kind::client ? found.response : "routing failed";

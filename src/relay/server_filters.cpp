@@ -58,6 +58,7 @@ server_filters::verdict server_filters::judge(const filter::result& found, const
         abandoned_ = true;
         return verdict::abandoned;
     case filter::result::outcome::fail:
+    case filter::result::outcome::interrupted:
         break;
     }
     log.summary("rejected by filter: [{}]", base::printable(found.reason));

@@ -2,10 +2,11 @@
 (spec/filters-and-verifiers.md sections 1 and 2, spec/smtp-client.md sections 3 and 6)."""
 import os
 import re
+import signal
 
 import harness
 from harness import equal, match
-from test_filters import script
+from test_filters import script, stop_orders, stopped_together
 
 body = b'Subject: hello\r\n\r\ntext\r\n'
 
@@ -204,6 +205,23 @@ def test_stop_while_it_runs(t):
     harness.until(lambda: (t.dir / 'runs').exists(), 'filter running')
     relay.terminate()
     equal(spool.one().envelope, before)
+
+
+def test_stopped_with_it(t):
+    """Its end is not its verdict: the message goes back as it was."""
+    for order in stop_orders:
+        for envelope in ({}, {'ForwardTo': 'example.net'}):
+            with t.row(f'{order} {envelope}'):
+                hop = t.next_hop()
+                spool = t.spool(f'{order[0]}{len(envelope)}')
+                message = spool.add('emailrelay.1.1.1', body, **envelope)
+                before = message.envelope
+                relay = t.relay('--forward', spool=spool, forward_to=hop.address,
+                                client_filter=script(t, f'echo $$ >{t.dir}/pid; exec sleep 1000'))
+                stopped_together(t, relay, order)
+                equal(relay.wait(), -signal.SIGTERM)
+                equal(spool.one().envelope, before)
+                equal(hop.messages, [])
 
 
 def test_killed_while_it_runs(t):

@@ -526,6 +526,41 @@ def test_stop_while_a_filter_runs(t):
     relay.spool.check_empty()
 
 
+def stopped_together(t, relay, order):
+    """The program that has written t.dir/pid, and the relay, get TERM, as from a service manager that signals every process."""
+    pid = int(harness.until(lambda: (t.dir / 'pid').exists() and (t.dir / 'pid').read_text().strip(), 'program running'))
+    (t.dir / 'pid').unlink()
+    for which in order:
+        os.kill({'program': pid, 'relay': relay.pid}[which], signal.SIGTERM)
+
+
+stop_orders = [('program', 'relay'), ('relay', 'program')]
+
+
+def test_stopped_with_its_filter(t):
+    """The filter's end is not its verdict."""
+    for order in stop_orders:
+        with t.row(order):
+            relay = filtered(t, script(t, f'echo "<<550 no>>"; echo $$ >{t.dir}/pid; exec sleep 1000'), spool=t.spool(order[0]))
+            wire = relay.greeted()
+            wire.ask('MAIL FROM:<a@b>', 250)
+            wire.ask('RCPT TO:<c@d>', 250)
+            wire.ask('DATA', 354)
+            wire.send(b'x\r\n.\r\n')
+            stopped_together(t, relay, order)
+            equal(wire.reply(), (452, ['error']))
+            equal(relay.wait(), -signal.SIGTERM)
+            relay.spool.check_empty()
+
+
+def test_ended_by_somebody(t):
+    """A signal to the filter alone is its verdict, as ever."""
+    relay = filtered(t, script(t, 'echo "<<550 no>>"; kill $$'))
+    equal(submit(relay), (550, ['no']))
+    relay.wait_log(r'warning: filter \[filter\.sh\] failed: exit code 143: \[no\]')
+    relay.spool.check_empty()
+
+
 def test_killed_while_a_filter_runs(t):
     """kill -9: nothing is accepted by halves, and the next start removes what is left."""
     relay = filtered(t, script(t, f'touch "$1.tmp" "$2.tmp"; echo $$ >>{t.dir}/pids; exec sleep 1000'))

@@ -5,7 +5,7 @@ import re
 import socket
 
 import harness
-from harness import equal, fail, find, need, need_root
+from harness import equal, fail, find, match, need, need_root
 
 top = harness.here.parent.parent
 made = harness.bin_dir.parent / 'install'
@@ -136,6 +136,11 @@ def test_units_are_correct(t):
     folder = units(t)
     text = t.run(['systemd-analyze', 'verify', '--recursive-errors=no', '--man=no', folder / 'emailrelay.service', folder / 'emailrelay.socket'])
     equal(text, '')
+
+
+def test_a_stop_is_told_to_the_relay_alone(t):
+    """Or filters and verifiers would end before it."""
+    match((units(t) / 'emailrelay.service').read_text(), r'(?m)^KillMode=mixed$')
 
 
 def test_the_service_is_confined(t):

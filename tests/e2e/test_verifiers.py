@@ -3,12 +3,13 @@ import base64
 import os
 import pwd
 import re
+import signal
 import time
 
 import harness
 from harness import domain, equal, match
 from helper_servers import LineServer
-from test_filters import running, script
+from test_filters import running, script, stop_orders, stopped_together
 
 # what is printed, exit code -> reply to RCPT, reply to VRFY, (local, remote) recipients
 rows = [
@@ -141,6 +142,19 @@ def test_timeout(t):
         wire.exact('RCPT TO:<a@b>', '450 timeout')
         pid = int((t.dir / 'pid').read_text())
         harness.until(lambda: not running(pid), 'program gone')
+
+
+def test_stopped_with_it(t):
+    """Its end is not its verdict."""
+    for order in stop_orders:
+        with t.row(order):
+            relay = t.relay(address_verifier=script(t, f'echo no; echo $$ >{t.dir}/pid; exec sleep 1000'), spool=t.spool(order[0]))
+            wire = relay.greeted()
+            wire.ask('MAIL FROM:<s@x>', 250)
+            wire.send(b'RCPT TO:<a@b>\r\n')
+            stopped_together(t, relay, order)
+            equal(wire.reply(), (450, ['error']))
+            equal(relay.wait(), -signal.SIGTERM)
 
 
 def test_waits_its_turn(t):
