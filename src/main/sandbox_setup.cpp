@@ -29,6 +29,11 @@ public:
         for (const char* path : {"/etc", "/usr", "/lib", "/lib32", "/lib64", "/proc", "/sys", "/dev", "/run",
                                  "/var/lib/sss", "/var/lib/extrausers", "/var/cache/nscd"})
             files_.readable.emplace_back(path);
+        // Those of /etc that are links to what the system, or who has made a container, writes elsewhere.
+        for (const char* path :
+             {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
+              "/etc/services", "/etc/passwd", "/etc/group", "/etc/localtime", "/etc/ssl/openssl.cnf"})
+            add_behind(path);
         for (const char* name :
              {"OPENSSL_CONF", "OPENSSL_MODULES", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZDIR", "HOSTALIASES"})
             if (auto path = os::environment_variable(name))
@@ -69,6 +74,10 @@ private:
             return;
         files_.readable.push_back(path);
         files_.readable.push_back(directory_of(path));
+        add_behind(path);
+    }
+
+    void add_behind(const std::string& path) {
         for (const std::string& next : os::links_behind(path))
             files_.readable.push_back(directory_of(next));
     }

@@ -3,9 +3,11 @@ the sandbox is what the other files test: it is on for all of them."""
 import ctypes
 import os
 import re
+import shutil
 
 import harness
 from harness import equal, match
+from name_server import A, Answer, NameServer
 from test_filters import processed, script, submit
 
 message = b'Subject: x\r\n\r\ntext\r\n'
@@ -68,3 +70,26 @@ def test_mailboxes_elsewhere(t):
     os.symlink(t.dir / 'late', spool.path / 'one')
     submit(relay, message)
     equal(os.listdir(t.dir / 'late'), [])
+
+
+def test_names_behind_links(t):
+    """Files of /etc that are links to elsewhere, as containers and resolvconf have them."""
+    harness.private_network()
+    harness.private_mounts()
+    NameServer(t, {('mail.example.net', A): Answer((A, '127.0.0.2')), 'mail.example.net': Answer()}, port=53)
+    files = {'resolv.conf': 'nameserver 127.0.0.1\n', 'hosts': '127.0.0.3 next.example.net\n', 'nsswitch.conf': 'hosts: files dns\n',
+             'services': 'nexthop 2525/tcp\n'}
+    etc = t.folder('etc')
+    shutil.copytree('/etc', etc, symlinks=True, dirs_exist_ok=True)
+    for name, text in files.items():
+        (etc / name).unlink(missing_ok=True)
+        (t.folder(f'for {name}') / name).write_text(text)
+        (etc / name).symlink_to(t.dir / f'for {name}' / name)
+    harness.mount_over(etc, '/etc')
+    for host, address in (('next.example.net', '127.0.0.3'), ('mail.example.net', '127.0.0.2')):
+        with t.row(host):
+            hop = t.next_hop(host=address, port=2525)
+            spool = t.spool(host)
+            spool.add('emailrelay.1.1.1', message)
+            t.forward(f'{host}:nexthop', spool=spool)
+            equal(len(hop.messages), 1)
