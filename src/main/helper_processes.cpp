@@ -1,6 +1,7 @@
 #include "main/helper_processes.hpp"
 
 #include "os/pam.hpp"
+#include "os/process.hpp"
 
 #include <algorithm>
 #include <string>
@@ -36,6 +37,8 @@ bool asks_pam(const config::configuration& all) {
 } // namespace
 
 base::result<void> helper_processes::begin(const config::configuration& all) {
+    if (os::is_first_process())
+        os::leave_no_zombies(); // what filters leave running, or somebody's look into the container
     if (auto paths = programs_of(all); !paths.empty())
         if (auto begun = programs.begin(std::move(paths)); begun.has_error())
             return begun;

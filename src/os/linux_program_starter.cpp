@@ -480,7 +480,7 @@ void program_starter::end() noexcept {
     if (keeper_ < 0)
         return;
     while (::waitpid(keeper_, nullptr, 0) < 0 && errno == EINTR)
-        ;
+        ; // ECHILD, once it has ended, in a process that leaves no zombies
     keeper_ = -1;
 }
 

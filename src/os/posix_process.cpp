@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <climits>
@@ -168,6 +169,16 @@ std::size_t original_descriptor_limit() {
 bool is_ignored(int signal) {
     struct sigaction now {};
     return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+bool is_first_process() {
+    return ::getpid() == 1;
+}
+
+void leave_no_zombies() {
+    ::signal(SIGCHLD, SIG_IGN);
+    while (::waitpid(-1, nullptr, WNOHANG) > 0)
+        ;
 }
 
 void die_by(int signal) {

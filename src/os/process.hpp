@@ -66,6 +66,13 @@ bool is_ignored(int signal);
 // Ends the process by the signal's default action, so that the parent sees 128+n.
 [[noreturn]] void die_by(int signal);
 
+// Process 1, as in a container: orphans of all others become its children.
+bool is_first_process();
+
+// Children that end are forgotten at once, those that have already ended too. Whoever waits for one of them
+// learns that it is gone (ECHILD), but not how it ended. Child processes inherit this.
+void leave_no_zombies();
+
 // Directory of the executable and its base name; the directory the process was started in.
 std::string program_directory();
 std::string current_directory();

@@ -3,9 +3,12 @@ import json
 import os
 import re
 import shutil
+import signal
 
 import harness
-from harness import equal, need_root
+from harness import equal, need_root, until
+from test_bad_programs import processes, starters
+from test_filters import script, submit
 
 dockerfile = (harness.here.parent.parent / 'Dockerfile').read_text().replace('\\\n', ' ')
 final = dockerfile[dockerfile.rindex('\nFROM '):]
@@ -53,6 +56,33 @@ def test_entry_point_and_health_check(t):
     next_hop.wait_messages(1)
     relay.terminate()
     assert t.try_run(health, env=variables, cwd='/').returncode != 0, 'healthy without a relay'
+
+
+def zombies_of(pid):
+    return [one for one, (parent, state, _) in processes().items() if parent == pid and state == 'Z']
+
+
+def test_as_the_first_process(t):
+    """It inherits what filters leave running, and leaves no zombies of it; its own processes it knows all the same."""
+    need_root('own process namespace')
+    harness.need('unshare')
+    own = [harness.find('unshare'), '--pid', '--fork', '--kill-child', '--mount-proc', '--']
+    if t.try_run([*own, 'true']).returncode != 0:
+        raise harness.Skip('no process namespaces')
+    relay = t.relay(prefix=own, filter=script(t, f'(sleep 0.1; echo x >>{t.dir}/orphans) >/dev/null &\nexit 0'))
+    pid = next(one for one, (parent, _, name) in processes().items() if parent == relay.pid and name == 'emailrelay')
+    orphans = t.file('orphans', '')
+    for number in range(1, 4):
+        equal(submit(relay)[0], 250)
+        until(lambda: orphans.read_text() == 'x\n' * number, 'the orphan at its end')
+    until(lambda: not zombies_of(pid), 'no zombie')
+    keeper, starter = starters(pid)
+    os.kill(starter, signal.SIGKILL)
+    until(lambda: len(starters(pid)) == 2 and starters(pid)[1] != starter, 'another starter')
+    equal(submit(relay)[0], 250)
+    os.kill(pid, signal.SIGTERM)
+    equal(relay.wait(), 128 + signal.SIGTERM)
+    equal(len(relay.spool.messages()), 4)
 
 
 def test_packages_of_programs(t):
