@@ -4,8 +4,9 @@
 #   docker run --read-only --cap-drop=all -p 25:10025 -v mail:/var/spool/emailrelay \
 #     -e EMAILRELAY_FORWARD_TO=smtp.example.com:25 -e EMAILRELAY_FORWARD_ON_DISCONNECT=yes emailrelay
 #
-# Every option is a variable EMAILRELAY_<OPTION>; EMAILRELAY_<OPTION>_FILE names a file that holds the value, as secrets do.
-# Options may also be given behind the image's name.
+# Every option but the port is a variable EMAILRELAY_<OPTION>; EMAILRELAY_<OPTION>_FILE names a file that holds the value, as secrets
+# do. Options may also be given behind the image's name. The port is fixed: publish it as another one. (Kubernetes gives
+# EMAILRELAY_PORT a meaning of its own where a service is called emailrelay.)
 
 FROM debian:bookworm-slim AS build
 WORKDIR /src
@@ -28,12 +29,11 @@ RUN apt-get update \
 COPY --from=build /staging/usr/ /usr/
 
 USER 2525:2525
-ENV EMAILRELAY_PORT=10025 \
-    EMAILRELAY_REMOTE_CLIENTS=yes \
+ENV EMAILRELAY_REMOTE_CLIENTS=yes \
     EMAILRELAY_LOG_ADDRESS=yes
 VOLUME /var/spool/emailrelay
 EXPOSE 10025
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
-  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${EMAILRELAY_PORT} && read -r -t 5 line <&3 && [[ $line == 220* ]] && printf 'QUIT\\r\\n' >&3"]
-ENTRYPOINT ["/usr/sbin/emailrelay", "--env", "--no-daemon", "--log", "--no-syslog"]
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/10025 && read -r -t 5 line <&3 && [[ $line == 220* ]] && printf 'QUIT\\r\\n' >&3"]
+ENTRYPOINT ["/usr/sbin/emailrelay", "--env", "--no-daemon", "--log", "--no-syslog", "--port=10025"]

@@ -25,6 +25,13 @@ bool is_for_hands(const option& row) {
     return row.name == "help" || row.name == "version" || row.name == "check-config" || row.name == "env";
 }
 
+// Kubernetes tells each container where its services are: for one that is called "emailrelay", or
+// "emailrelay-pop", EMAILRELAY_PORT or EMAILRELAY_POP_PORT is such a URL.
+bool is_place_of_a_service(const option& row, std::string_view value) {
+    const bool is_port = row.name == "port" || row.name.ends_with("-port");
+    return is_port && (value.starts_with("tcp://") || value.starts_with("udp://"));
+}
+
 class environment_reader {
 public:
     environment_reader(const vocabulary& known, const surroundings& around)
@@ -33,6 +40,8 @@ public:
     void read(const option& row) {
         const std::string name = variable_name(row.name);
         std::optional<std::string> value = variable(name);
+        if (value && is_place_of_a_service(row, *value))
+            value.reset();
         // An option that is named so itself comes first: EMAILRELAY_LOG_FILE is --log-file.
         const bool may_be_in_file =
             row.takes != value_kind::none && !known_.find(std::string(row.name) + "-file");

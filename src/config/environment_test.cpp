@@ -74,6 +74,22 @@ TEST(environment, what_is_no_option_is_passed_over) {
     EXPECT_EQ(ending_of({"--env"}, world_with(all)).err, "started");
 }
 
+TEST(environment, places_of_services_are_passed_over) {
+    for (const char* place : {"tcp://10.96.0.5:10025", "udp://10.96.0.5:10025"}) {
+        const config::instance one = instance_of({"--env", "--pop", "--pop-auth=/x/pop"},
+                                                 world_with({{"EMAILRELAY_PORT", place},
+                                                             {"EMAILRELAY_PORT_10025_TCP", place},
+                                                             {"EMAILRELAY_POP_PORT", place},
+                                                             {"EMAILRELAY_POP_SERVICE_HOST", "10.96.0.5"}}));
+        EXPECT_EQ(one.port, "25");
+        EXPECT_EQ(one.pop->port, "110");
+        EXPECT_EQ(instance_of({"--env"}, world_with({{"EMAILRELAY_PORT", place},
+                                                     {"EMAILRELAY_PORT_FILE", "/run/secrets/port"}}))
+                      .port,
+                  "2526");
+    }
+}
+
 TEST(environment, a_file_may_hold_the_value) {
     EXPECT_EQ(instance_of({"--env"}, world_with({{"EMAILRELAY_PORT_FILE", "/run/secrets/port"}})).port,
               "2526");

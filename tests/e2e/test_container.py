@@ -32,7 +32,8 @@ def test_entry_point_and_health_check(t):
     program = shutil.copy(t.program, t.dir / 'emailrelay')  # outside of folders that the user cannot enter
     entry = words('ENTRYPOINT')
     equal(entry[0], '/usr/sbin/emailrelay')
-    environment = {**variables, 'EMAILRELAY_SPOOL_DIR': str(spool.path), 'EMAILRELAY_FORWARD_TO': '127.0.0.1:26', 'EMAILRELAY_FORWARD_ON_DISCONNECT': 'yes'}
+    kubernetes = {'EMAILRELAY_PORT': 'tcp://10.96.0.5:25', 'EMAILRELAY_PORT_25_TCP_ADDR': '10.96.0.5', 'EMAILRELAY_SERVICE_HOST': '10.96.0.5'}
+    environment = {**variables, **kubernetes, 'EMAILRELAY_SPOOL_DIR': str(spool.path), 'EMAILRELAY_FORWARD_TO': '127.0.0.1:26', 'EMAILRELAY_FORWARD_ON_DISCONNECT': 'yes'}
     root = t.folder('root')
     t.run(['mount', '--bind', '/', root])
     t.run(['mount', '-o', 'remount,ro,bind', root])
@@ -45,8 +46,8 @@ def test_entry_point_and_health_check(t):
     relay.wait_log(r'smtp server on 0\.0\.0\.0:10025$')
     health = words('HEALTHCHECK')
     equal(health[0], 'bash')
-    port = variables['EMAILRELAY_PORT']
-    equal(t.try_run(health, env=variables, cwd='/').returncode, 0)
+    port = re.search(r'^EXPOSE (\d+)$', final, re.M).group(1)
+    equal(t.try_run(health, env=environment, cwd='/').returncode, 0)
     next_hop = t.next_hop(port=26)
     wire = harness.Wire.tcp('127.0.0.1', int(port))
     wire.expect('220 .*')
@@ -55,7 +56,7 @@ def test_entry_point_and_health_check(t):
     wire.close()
     next_hop.wait_messages(1)
     relay.terminate()
-    assert t.try_run(health, env=variables, cwd='/').returncode != 0, 'healthy without a relay'
+    assert t.try_run(health, env=environment, cwd='/').returncode != 0, 'healthy without a relay'
 
 
 def zombies_of(pid):
