@@ -95,6 +95,27 @@ def test_resubmit(t):
     match(t.run([program, '--version']), r'^\d+\.\d+\.\d+\n$')
 
 
+def test_resubmit_names_what_it_cannot_read(t):
+    """The others are renamed all the same."""
+    program = shutil.copy(bin_dir / 'emailrelay-resubmit', t.dir)
+    spool = t.spool()
+    for n in range(3):
+        spool.add(f'emailrelay.1.1700000000.{n + 1}', state='bad')
+    unreadable = spool.path / 'emailrelay.1.1700000000.2.envelope.bad'
+    unreadable.chmod(0)
+    words = [program, spool.path]
+    if harness.is_root():
+        need('setpriv')
+        spool.path.chmod(0o777)
+        for n in (1, 3):
+            (spool.path / f'emailrelay.1.1700000000.{n}.envelope.bad').chmod(0o666)
+        words = [find('setpriv'), '--reuid=65534', '--regid=65534', '--clear-groups', *words]
+    done = t.try_run(words)
+    equal((done.returncode, done.stderr), (1, f'emailrelay-resubmit: cannot read: {unreadable}\n'))
+    equal([m.id[-1] for m in spool.messages()], ['1', '3'])
+    equal([m.id[-1] for m in spool.messages('bad')], ['2'])
+
+
 # ---------------------------------------------------------------- sh
 
 def test_notify(t):
