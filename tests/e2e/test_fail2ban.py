@@ -131,6 +131,24 @@ def test_our_filter(t):
                         fail(output)
 
 
+def test_journal_of_the_service_alone(t):
+    """Any user can run a program called emailrelay that writes to the journal. As fail2ban itself reads the filter; "+" means "or" (systemd.journal)."""
+    need('fail2ban-client')
+    folder = t.folder('fail2ban')
+    shutil.copytree('/etc/fail2ban', folder, symlinks=True, dirs_exist_ok=True)
+    packaged = harness.here.parent.parent / 'packaging/fail2ban'
+    shutil.copy(packaged / 'filter.conf', folder / 'filter.d/emailrelay.conf')
+    shutil.rmtree(folder / 'jail.d')
+    (folder / 'jail.d').mkdir()
+    shutil.copy(packaged / 'jail.conf', folder / 'jail.d/emailrelay.conf')
+    (folder / 'jail.local').write_text('[emailrelay]\nenabled = true\n')
+    commands = t.run(['fail2ban-client', '-c', folder, '--dp'])
+    found = re.findall(r"^\['set', 'emailrelay', 'addjournalmatch', (.*)\]$", commands, re.M)
+    equal(len(found), 1, commands)
+    for choice in found[0].split("'+'"):
+        assert "'_SYSTEMD_UNIT=emailrelay.service'" in choice, found[0]
+
+
 def test_guessed_passwords(t):
     """Each failed login counts, by whatever mechanism, with a name that looks like a log line too, over SMTP and POP; a good one
     and one that is given up do not."""
