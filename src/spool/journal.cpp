@@ -638,15 +638,12 @@ void journal::impl::check() {
 
 void journal::impl::wait_for_something_unsettled(std::unique_lock<std::mutex>& lock) {
     auto wanted = [this] {
+        checker_idle = true; // whoever writes a record wakes this thread, once
         return stopping || urgent_checkpoint || last_unsettled > settled;
     };
-    checker_idle = true;
     if (free.size() > 1 && !due.wait_for(lock, idle_before_shrinking, wanted))
         shrink();
-    due.wait(lock, [&] {
-        checker_idle = true;
-        return wanted();
-    });
+    due.wait(lock, wanted);
     checker_idle = false;
 }
 

@@ -140,6 +140,34 @@ TEST(journal, has_no_checkpoints_for_messages_that_are_gone) {
     files.wait_for("fsync", before + 1); // but in the end
 }
 
+// While it would give back segments if nothing came for a minute.
+TEST(journal, has_checkpoints_after_a_busy_time_too) {
+    temporary_directory dir;
+    test_filesystem files;
+    settings config = with_checkpoint(std::chrono::milliseconds(10));
+    config.journal_segment = 64 << 10;
+    opened_store s(dir.path(), config, &files);
+    const auto busy = [&s](int messages) {
+        for (int i = 0; i < messages; ++i)
+            forward(*s, store_message(*s, std::string(10'000, 'x')));
+    };
+    const auto stays_and_is_flushed = [&s, &files] {
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        const std::size_t before = files.count("fsync");
+        store_message(*s, "one that stays");
+        while (files.count("fsync") <= before && std::chrono::steady_clock::now() < limit)
+            std::this_thread::yield();
+        return files.count("fsync") > before;
+    };
+    for (int i = 0; i < 5; ++i) {
+        busy(20); // several segments
+        ASSERT_TRUE(stays_and_is_flushed());
+        busy(8); // some of which are found to be free again
+        ASSERT_TRUE(stays_and_is_flushed());
+        ASSERT_TRUE(stays_and_is_flushed());
+    }
+}
+
 TEST(journal, flushes_no_claim_of_a_message_that_is_not_settled) {
     temporary_directory dir;
     test_filesystem files;
