@@ -45,9 +45,10 @@ base::result<outgoing_message> take_now(spool::store& store, const std::string& 
     if (claimed.has_error())
         return claimed.error();
     outgoing_message out(std::move(*claimed));
-    auto read = out.read_ahead();
-    if (read.has_error())
+    if (auto read = out.read_ahead(); read.has_error()) {
+        store.ignore(std::move(out.message), read.error());
         return read.error();
+    }
     return out;
 }
 

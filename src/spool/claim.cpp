@@ -45,7 +45,7 @@ base::result<void> claimed_message::state::not_locked() {
 }
 
 // Logs why the message is passed over, and gives it back if it was taken.
-base::result<void> claimed_message::state::ignore(const base::error& why, bool locked) {
+base::error claimed_message::state::ignored(const base::error& why, bool locked) {
     std::string path = owner->dir.path_of(name_of(id, envelope_suffix));
     owner->log.warning("ignoring \"{}\": {}", path, why.message());
     if (locked)
@@ -92,13 +92,13 @@ base::result<void> claimed_message::state::lock_envelope() {
         const base::error& why = opened.error();
         if (why.code == errc::no_such_file_or_directory || why.code == errc::operation_would_block)
             return not_locked();
-        return ignore({why.code, "cannot read envelope file"}, false);
+        return ignored({why.code, "cannot read envelope file"}, false);
     }
     auto about = dir.files().status(*opened);
     if (about.has_error())
-        return ignore(about.error(), false);
+        return ignored(about.error(), false);
     if (about->kind != os::file_status::type::regular)
-        return ignore({{}, "cannot read envelope file: not a file"}, false);
+        return ignored({{}, "cannot read envelope file: not a file"}, false);
 
     // `.busy` there already: another program's claim, or left over; it is not ours to overwrite.
     if (dir.rename_new(ready, busy).has_error())
@@ -123,17 +123,17 @@ base::result<void> claimed_message::state::read_files() {
     folder& dir = owner->dir;
     auto text = dir.read(lock, max_envelope_size);
     if (text.has_error())
-        return ignore({text.error().code, "cannot read envelope file"}, true);
+        return ignored({text.error().code, "cannot read envelope file"}, true);
     auto parsed = mail::parse_envelope(*text);
     if (parsed.has_error())
-        return ignore(parsed.error(), true);
+        return ignored(parsed.error(), true);
     envelope = std::move(parsed->value);
 
     auto opened = dir.open_content(name_of(id, content_suffix));
     if (opened.has_error() && opened.error().code == errc::operation_not_permitted)
-        return ignore({{}, "content file is linked from elsewhere"}, true);
+        return ignored({{}, "content file is linked from elsewhere"}, true);
     if (opened.has_error())
-        return ignore({{}, "cannot open content file"}, true);
+        return ignored({{}, "cannot open content file"}, true);
     take_content(std::move(*opened));
     return {};
 }
@@ -229,6 +229,11 @@ base::result<void> claimed_message::state::rename_from_busy(std::string_view suf
 void claimed_message::state::close_claim() {
     if (!busy_)
         owner->records.append(record_kind::released, id, urgency::riding, number);
+}
+
+void claimed_message::state::ignore(const base::error& why) {
+    (void)ignored(why, true);
+    close_claim();
 }
 
 base::result<void> claimed_message::state::fail(std::string_view reason, std::optional<int> code) {

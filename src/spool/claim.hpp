@@ -18,6 +18,7 @@ struct claimed_message::state {
     base::result<void> reload();
     base::result<void> finish();
     base::result<void> release();
+    void ignore(const base::error& why);
     base::result<void> fail(std::string_view reason, std::optional<int> code);
     base::result<void> fail_partly(const std::vector<std::string>& refused, std::string_view reason,
                                    std::optional<int> code);
@@ -36,7 +37,7 @@ private:
     base::result<void> lock_envelope();
     base::result<void> read_files();
     void take_content(opened_content opened);
-    base::result<void> ignore(const base::error& why, bool locked);
+    base::error ignored(const base::error& why, bool locked);
     base::result<void> not_locked();
     base::result<void> append_reason(std::string_view reason, std::optional<int> code);
     base::result<void> rewrite(const std::vector<std::string>& refused, std::string_view reason,

@@ -309,6 +309,10 @@ base::result<void> store::release(claimed_message message) {
     return std::exchange(message.state_, nullptr)->release();
 }
 
+void store::ignore(claimed_message message, const base::error& why) {
+    std::exchange(message.state_, nullptr)->ignore(why);
+}
+
 base::result<void> store::fail(claimed_message message, std::string_view reason, std::optional<int> code) {
     return std::exchange(message.state_, nullptr)->fail(reason, code);
 }

@@ -225,6 +225,8 @@ public:
 
     base::result<void> finish(claimed_message message);  // [blocks] sent: envelope, then content deleted
     base::result<void> release(claimed_message message); // [blocks] back to `.envelope`
+    // [blocks] The same, with claim()'s warning: it could not be read on.
+    void ignore(claimed_message message, const base::error& why);
     base::result<void> fail(claimed_message message, std::string_view reason,
                             std::optional<int> code); // [blocks]
     // [blocks] Sent to some: To-Remote is reduced to `refused`, then failed.

@@ -8,6 +8,7 @@ was acknowledged is lost or damaged, and nothing goes out in part.
 import concurrent.futures
 import errno
 import os
+import re
 import signal
 import threading
 
@@ -226,6 +227,7 @@ def test_forwarding(t):
     clear(spool)
     for number, (n, todo, error, how_many) in enumerate(each_fault(steps), 1):
         work = Work(spool, f'n{number}')
+        seen = len(relay.output)
         faults.arm(todo, n, error, how_many)
         answer = flush_all(admin)
         faults.disarm()
@@ -233,6 +235,8 @@ def test_forwarding(t):
                f'at call {n} ({faults.call(n)}), flush: {answer}'
         with t.row(what):
             work.check(hop.tokens(), False)
+            if any(n.endswith(('.envelope', '.busy')) for n in spool.names()):
+                until(lambda: re.search('(warning|error): ', relay.output[seen:]), 'a word why a message stays', 5)
         clear(spool)
         if len(t.problems) > 5:
             break
