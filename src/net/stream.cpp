@@ -11,6 +11,7 @@
 
 #include "net/asio_stream.hpp"
 #include "net/background.hpp"
+#include "net/worker.hpp"
 #include "os/sockets.hpp"
 #include "tls/context.hpp"
 
@@ -152,6 +153,7 @@ base::result<std::size_t> stream::impl::receive(std::span<char> into) {
 base::result<std::size_t> stream::impl::decrypt_now(std::span<char> into) {
     std::array<char, most_received> received;
     std::size_t have = 0;
+    std::size_t taken = 0; // of the socket: records need not hold anything
     bool more = true;
     while (have < into.size()) {
         auto n = engine->read(into.subspan(have));
@@ -180,7 +182,8 @@ base::result<std::size_t> stream::impl::decrypt_now(std::span<char> into) {
         }
         if (*got == 0)
             break;
-        more = *got == received.size();
+        taken += *got;
+        more = *got == received.size() && taken < into.size();
         engine->feed(std::span<const char>(received).first(*got));
     }
     send_now();
@@ -219,8 +222,15 @@ awaitable<base::result<void>> stream::readable() {
     }
     if (impl_->timed_out || impl_->interrupted)
         co_return impl_->why({}, "read");
-    if (impl_->engine && impl_->engine->may_read())
+    if (impl_->engine && impl_->engine->may_read()) {
+        // Nothing is to be waited for. But a peer that is always ahead is not the only one on this thread,
+        // and its time runs out like that of others.
+        co_await give_way();
+        impl_->timed_out = impl_->timed_out || std::chrono::steady_clock::now() >= impl_->deadline;
+        if (impl_->timed_out || impl_->interrupted)
+            co_return impl_->why({}, "read");
         co_return base::result<void>();
+    }
     timed_wait begun(*impl_);
     auto [code] = co_await impl_->socket.async_wait(generic_socket::wait_read, token);
     if (code || impl_->interrupted)

@@ -50,7 +50,9 @@ public:
     stream& operator=(stream&&) noexcept;
     ~stream(); // closes
 
-    // Waits until something can be read (or the peer is gone). Holds no buffer meanwhile.
+    // Waits until something can be read (or the peer is gone). Holds no buffer meanwhile. What else is ready
+    // on this thread runs first, also when there is nothing to wait for: who reads without end holds up
+    // nobody.
     awaitable<base::result<void>> readable();
     // What is there now, without waiting; 0 when nothing is.
     base::result<std::size_t> read_now(std::span<char> into);

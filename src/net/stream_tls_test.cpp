@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -48,6 +49,7 @@ protected:
     }
 
 public:
+    using network::log, network::workers;
     // By the side of the stream that is tested.
     net::tls_service as_server() { return {*server_, handshakes_}; }
     net::tls_service as_client() { return {*client_, handshakes_}; }
@@ -336,6 +338,75 @@ net::awaitable<void> write_in_vain(tls_streams& test) {
     EXPECT_TRUE(written.has_error() && net::stream::is_timeout(written.error()));
 }
 
+// One record, of which the stream reads a small part at a time.
+constexpr std::size_t parts = 100, part_size = 100;
+
+net::awaitable<void> sends_a_full_record(tls_streams& test, net::stream wire) {
+    auto engine = test.server_by_hand();
+    co_await handshake(wire, *engine);
+    EXPECT_TRUE(engine->write(std::string(parts * part_size, 'x')).has_value());
+    std::string record = engine->take_output();
+    auto written = co_await wire.write(record);
+    EXPECT_TRUE(written.has_value());
+    co_await until_it_ends(wire);
+}
+
+std::size_t read_part(net::stream& from) {
+    std::array<char, part_size> buffer;
+    auto n = from.read_now(buffer);
+    EXPECT_TRUE(n.has_value());
+    return n.has_value() ? *n : part_size; // a loop ends all the same
+}
+
+net::awaitable<void> count_turns(std::size_t& turns, bool& over) {
+    while (!over) {
+        ++turns;
+        co_await net::give_way();
+    }
+}
+
+net::awaitable<void> expect_turns_of_others(tls_streams& test) {
+    auto stream = co_await test.connect();
+    auto session = co_await stream->start_tls(test.as_client());
+    EXPECT_TRUE(session.has_value());
+    std::size_t turns = 0;
+    bool over = false;
+    net::spawn(test.workers[0], count_turns(turns, over), test.log, "other");
+    for (std::size_t got = 0; got < parts * part_size;) {
+        const std::size_t before = turns;
+        auto ready = co_await stream->readable();
+        EXPECT_TRUE(ready.has_value());
+        if (got > 0) { // the whole record is there
+            EXPECT_GT(turns, before);
+        }
+        got += read_part(*stream);
+    }
+    over = true;
+    const std::size_t last = turns;
+    co_await net::give_way(); // the other ends
+    EXPECT_EQ(turns, last);
+}
+
+net::awaitable<void> expect_deadlines_to_count(tls_streams& test) {
+    auto stream = co_await test.connect();
+    auto session = co_await stream->start_tls(test.as_client());
+    EXPECT_TRUE(session.has_value());
+    std::size_t n = 0;
+    while (n == 0) { // tickets may come first
+        auto ready = co_await stream->readable();
+        EXPECT_TRUE(ready.has_value());
+        n = read_part(*stream);
+    }
+    EXPECT_EQ(n, part_size);
+    stream->deadline(steady_clock::now());
+    auto late = co_await stream->readable();
+    EXPECT_TRUE(late.has_error() && net::stream::is_timeout(late.error()));
+    stream->deadline(steady_clock::now() + seconds(60)); // what is there has not been lost
+    auto again = co_await stream->readable();
+    EXPECT_TRUE(again.has_value());
+    EXPECT_EQ(read_part(*stream), part_size);
+}
+
 net::awaitable<void> echoes(tls_streams& test, net::stream wire) {
     auto session = co_await wire.start_tls(test.as_server());
     EXPECT_TRUE(session.has_value());
@@ -411,6 +482,16 @@ TEST_P(tls_streams, nonsense_in_place_of_a_handshake) {
 TEST_P(tls_streams, what_comes_in_clear_after_the_handshake_is_refused) {
     peer = speaks_in_clear_after_all;
     run(expect_failure(*this));
+}
+
+TEST_P(tls_streams, others_have_their_turn_while_what_was_decrypted_is_read) {
+    peer = sends_a_full_record;
+    run(expect_turns_of_others(*this));
+}
+
+TEST_P(tls_streams, deadlines_count_while_what_was_decrypted_is_read) {
+    peer = sends_a_full_record;
+    run(expect_deadlines_to_count(*this));
 }
 
 TEST_P(tls_streams, a_peer_that_reads_late_gets_it_all) {
