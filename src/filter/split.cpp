@@ -1,5 +1,7 @@
-// The new messages are written out completely before the first of them is to be seen; what fails before that
-// leaves nothing.
+// The new messages are written out completely before the first of them is to be seen, and stored before the
+// original gives their recipients away: what happens in between may repeat a delivery, never lose one. What
+// fails leaves the original as it was and withdraws the new messages, but for those that a forwarder has
+// taken already: they are delivered once more with the original rather than not at all.
 #include "filter/split.hpp"
 
 #include "base/text.hpp"
@@ -81,14 +83,12 @@ base::result<result> split::work_on(const job& now) {
         }
         ++number;
     }
-    if (auto written = message.write_envelope(first, extra); written.has_error())
-        return written.error();
-    for (spool::staged_message& each : others) {
-        std::string id = each.id();
-        if (auto stored = store_.commit_at_once(std::move(each)); stored.has_error())
-            return stored.error();
-        now.log.verbose("{} [split:]: [{}]: new message [{}]", prefix_of(now.what), now.id, id);
-    }
+    auto stored =
+        store_.commit_at_once(std::move(others), [&] { return message.write_envelope(first, extra); });
+    if (stored.has_error())
+        return stored.error();
+    for (std::size_t made = 1; made < ids.size(); ++made)
+        now.log.verbose("{} [split:]: [{}]: new message [{}]", prefix_of(now.what), now.id, ids[made]);
     return result::ok();
 }
 

@@ -175,6 +175,26 @@ TEST(kill, during_reception) {
     });
 }
 
+// What the last step stands for comes when all the others are there.
+TEST(kill, during_splitting) {
+    bool killed = true;
+    for (std::size_t n = 0; killed; ++n) {
+        SCOPED_TRACE("operation " + std::to_string(n));
+        temporary_directory dir;
+        auto lines = run_and_kill(dir.path(), n, quiet(), killed, [](store& s, child_report& report) {
+            (void)split_in_four(s, put(s, report, 300'000, 'a'));
+        });
+        opened_store s(dir.path());
+        if (std::filesystem::remove(dir / "last")) {
+            EXPECT_EQ(ready_ids(*s)->size(), 4u);
+        }
+        check(dir, s, lines);
+        ASSERT_LT(n, 200u);
+        if (::testing::Test::HasFailure())
+            return;
+    }
+}
+
 TEST(kill, during_forwarding) {
     kill_everywhere([](store& s, child_report& report) {
         std::string a = put(s, report, 10, 'a'), b = put(s, report, 300'000, 'b'),

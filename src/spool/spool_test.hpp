@@ -3,12 +3,14 @@
 
 #include "os/filesystem.hpp"
 #include "os/worker_pool.hpp"
+#include "spool/folder.hpp"
 #include "spool/store.hpp"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <mutex>
@@ -133,6 +135,24 @@ inline std::string read_content(claimed_message& message) {
     EXPECT_TRUE(n.has_value());
     content.resize(*n);
     return content;
+}
+
+// Three more messages of one, then a last step: it makes the file "last" unless another one is given.
+inline base::result<void> split_in_four(store& s, const std::string& original,
+                                        std::function<base::result<void>()> last = {}) {
+    std::vector<staged_message> more;
+    for (const char* to : {"a@x", "b@y", "c@z"}) {
+        auto linked =
+            s.stage_linked(s.new_id(), original + ".content", mail::format_envelope(envelope_to(to)));
+        if (linked.has_error())
+            return linked.error();
+        more.push_back(std::move(*linked));
+    }
+    if (!last)
+        last = [&s] {
+            return s.directory().write_new("last", "", false);
+        };
+    return s.commit_at_once(std::move(more), last);
 }
 
 // A store on a directory, with all that it needs.

@@ -7,6 +7,7 @@
 #include "spool/staged_message.hpp"
 
 #include "spool/names.hpp"
+#include "spool/store_impl.hpp"
 
 #include <boost/system/errc.hpp>
 
@@ -23,29 +24,27 @@ void staged_message::state::remove_files() {
     owner->records.append(record_kind::end, id, urgency::riding);
 }
 
-base::result<void> staged_message::state::commit_directly() {
+base::result<void> staged_message::state::flush_files() {
     folder& dir = owner->dir;
-    std::string envelope_new = name_of(id, new_suffix), ready = name_of(id, envelope_suffix);
-    if (owner->config.sync) {
-        for (const std::string& name : {name_of(id, content_suffix), envelope_new}) {
-            auto opened = dir.open(name, os::open_mode::read);
-            auto flushed = opened.has_value() ? dir.files().flush(*opened) : opened.error();
-            if (flushed.has_error())
-                return base::error{flushed.error().code, "fsync " + name};
-        }
+    for (std::string_view suffix : {content_suffix, new_suffix}) {
+        std::string name = name_of(id, suffix);
+        auto opened = dir.open(name, os::open_mode::read);
+        auto flushed = opened.has_value() ? dir.files().flush(*opened) : opened.error();
+        if (flushed.has_error())
+            return base::error{flushed.error().code, "fsync " + name};
     }
-    if (auto renamed = dir.rename_new(envelope_new, ready); renamed.has_error())
-        return renamed;
-    if (owner->config.sync) {
-        auto flushed = dir.flush();
-        if (flushed.has_error()) {
-            committed = dir.remove(ready).has_error(); // then it is a forwarder's already
-            return flushed;
-        }
-    }
-    committed = true;
-    owner->records.append(record_kind::end, id, urgency::riding);
     return {};
+}
+
+base::result<void> staged_message::state::publish() {
+    auto renamed = owner->dir.rename_new(name_of(id, new_suffix), name_of(id, envelope_suffix));
+    committed = renamed.has_value();
+    return renamed;
+}
+
+void staged_message::state::withdraw() {
+    if (committed)
+        committed = owner->dir.remove(name_of(id, envelope_suffix)).has_error(); // taken: it is his
 }
 
 staged_message::staged_message(std::unique_ptr<state> s) : state_(std::move(s)) {}
@@ -229,6 +228,33 @@ void commit_staged::leave_content() {
             known.has_error())
             outcome_ = known.error();
     finish(outcome_);
+}
+
+// All become visible before the one flush of the directory, and `last` is done when no power cut can take
+// them away. Until then whatever fails is undone. A forwarder may have been quicker: what he has taken is not
+// to be had back, and goes out whether or not the rest does.
+base::result<void> store::commit_at_once(std::vector<staged_message> messages,
+                                         const std::function<base::result<void>()>& last) {
+    core& c = *impl_->shared;
+    base::result<void> outcome;
+    if (c.config.sync)
+        for (const staged_message& each : messages)
+            if (outcome.has_value())
+                outcome = each.state_->flush_files();
+    for (const staged_message& each : messages)
+        if (outcome.has_value())
+            outcome = each.state_->publish();
+    if (outcome.has_value() && c.config.sync && !messages.empty())
+        outcome = c.dir.flush();
+    if (outcome.has_value())
+        outcome = last();
+    for (const staged_message& each : messages) {
+        if (outcome.has_error())
+            each.state_->withdraw(); // the destructor does the rest
+        if (each.state_->committed)
+            c.records.append(record_kind::end, each.id(), urgency::riding);
+    }
+    return outcome;
 }
 
 void commit_staged::finish(base::result<void> outcome) {

@@ -16,9 +16,10 @@ struct staged_message::state {
     state(std::shared_ptr<core> c, std::string name) : owner(std::move(c)), id(std::move(name)) {}
 
     void remove_files();
-    // Flushes the files and the directory, and makes the message visible. After a failure the files are still
-    // there under the names that they had, to be removed.
-    base::result<void> commit_directly();
+    // For messages that are committed together, store::commit_at_once().
+    base::result<void> flush_files();
+    base::result<void> publish();
+    void withdraw(); // after a failure; what no forwarder has taken is to be removed
 
     std::shared_ptr<core> owner;
     std::string id;

@@ -182,11 +182,79 @@ TEST(staged_messages, linked_ones_are_messages_of_their_own) {
     auto linked = s->stage_linked(second, first + ".content", mail::format_envelope(envelope_to("other@z")));
     ASSERT_TRUE(linked.has_value());
     EXPECT_TRUE(ready_ids(*s)->empty());
-    ASSERT_TRUE(s->commit_at_once(std::move(*linked)).has_value());
+    std::vector<staged_message> new_ones;
+    new_ones.push_back(std::move(*linked));
+    auto last = [&]() -> base::result<void> {
+        EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{second});
+        return {};
+    };
+    ASSERT_TRUE(s->commit_at_once(std::move(new_ones), last).has_value());
     EXPECT_EQ(*ready_ids(*s), std::vector<std::string>{second});
     { staged_message gone(std::move(*staged)); }
     EXPECT_EQ(dir.names(), (names{second + ".content", second + ".envelope"}));
     EXPECT_EQ(dir.read(second + ".content"), text);
+}
+
+// Every operation fails once: all new messages are there and then the last step is done, or none of it.
+TEST(staged_messages, are_committed_together_or_not_at_all) {
+    for (std::size_t n = 0;; ++n) {
+        SCOPED_TRACE("operation " + std::to_string(n));
+        temporary_directory dir;
+        test_filesystem files;
+        opened_store s(dir.path(), quiet(), &files);
+        std::string original = store_message(*s, text);
+        files.fail_at(n, EIO);
+        auto outcome = split_in_four(*s, original);
+        bool failed = files.has_failed();
+        files.stop_failing();
+        EXPECT_EQ(dir.has("last"), outcome.has_value());
+        EXPECT_EQ(ready_ids(*s)->size(), outcome.has_value() ? 4u : 1u);
+        EXPECT_EQ(dir.names().size(), outcome.has_value() ? 9u : 2u);
+        if (!failed || ::testing::Test::HasFailure())
+            break;
+        ASSERT_LT(n, 200u);
+    }
+}
+
+TEST(staged_messages, that_a_forwarder_has_taken_are_not_withdrawn) {
+    temporary_directory dir;
+    opened_store s(dir.path());
+    std::string original = store_message(*s, text), taken;
+    auto forwarded = [&]() -> base::result<void> {
+        taken = ready_ids(*s)->back();
+        std::filesystem::rename(dir / (taken + ".envelope"), dir / (taken + ".envelope.busy"));
+        return base::make_error(EIO, "last step");
+    };
+    EXPECT_TRUE(split_in_four(*s, original, forwarded).has_error());
+    EXPECT_EQ(dir.names(), (names{original + ".envelope", original + ".content", taken + ".envelope.busy",
+                                  taken + ".content"}));
+}
+
+// Once the last step is done, no power cut takes any of them away.
+TEST(staged_messages, committed_together_survive_a_power_cut) {
+    for (auto keep :
+         {test_filesystem::keep::flushed_only, test_filesystem::keep::prefix, test_filesystem::keep::any})
+        for (unsigned seed = 0; seed < 8; ++seed) {
+            temporary_directory dir, after;
+            test_filesystem files;
+            {
+                opened_store s(dir.path(), quiet(), &files);
+                std::string original = store_message(*s, text);
+                std::size_t stored = 0;
+                auto last = [&]() -> base::result<void> {
+                    stored = files.events();
+                    return {};
+                };
+                ASSERT_TRUE(split_in_four(*s, original, last).has_value());
+                for (const auto& [name, bytes] : files.power_cut(stored, keep, seed))
+                    after.write(name, bytes);
+            }
+            opened_store s(after.path(), quiet());
+            auto ready = *ready_ids(*s);
+            EXPECT_EQ(ready.size(), 4u) << seed;
+            for (const std::string& id : ready)
+                EXPECT_EQ(after.read(id + ".content"), text) << seed;
+        }
 }
 
 // A forwarder's message after others have worked on it.

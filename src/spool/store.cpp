@@ -178,10 +178,6 @@ base::result<staged_message> store::stage_linked(const std::string& id, const st
     return staged;
 }
 
-base::result<void> store::commit_at_once(staged_message message) {
-    return message.state_->commit_directly();
-}
-
 folder& store::directory() const noexcept {
     return impl_->shared->dir;
 }

@@ -193,11 +193,14 @@ public:
     void commit(staged_message message, must_be_there which, completion done);
 
     // [blocks] For a message that becomes several: its content under another id, hard-linked if the file
-    // system can, else copied, and an envelope of its own. And what commit() does, on this thread.
+    // system can, else copied, and an envelope of its own.
     std::string new_id();
     base::result<staged_message> stage_linked(const std::string& id, const std::string& content_name,
                                               std::string_view envelope_text);
-    base::result<void> commit_at_once(staged_message message);
+    // [blocks] What commit() does, on this thread and for all of them; `last` is called when they are stored.
+    // If anything fails, `last` too, nothing is left but what a forwarder has taken in the meantime.
+    base::result<void> commit_at_once(std::vector<staged_message> messages,
+                                      const std::function<base::result<void>()>& last);
 
     // Removes what was written, on a disk thread.
     void discard(new_message message);

@@ -8,7 +8,7 @@ import errno
 import os
 
 import harness
-from fault_injection import Faults, count, exchanges, fail_it, fall_short, files, for_good, interrupt
+from fault_injection import Faults, count, exchanges, fail_it, fall_short, files, for_good, interrupt, kill
 from harness import equal, fail, until
 from helper_servers import LineServer, Spamd
 from test_admin import Admin
@@ -236,6 +236,71 @@ def test_kill_while_filters_run(t):
                 if edited not in m.body:
                     fail('sent unfiltered')
         return killed_and_followed(life, n, lambda: start(life), check)
+
+    steps = step_through(t, one)
+    assert t.problems or (steps and steps > 40), f'only {steps} calls'
+
+
+# ---------------------------------------------------------------- split: as client filter
+
+class Splitting:
+    """A message to three domains is split when it is to be sent, with a fault or a kill at the n-th call."""
+    recipients = ['a@a.net', 'b@b.net', 'c@c.net']
+
+    def __init__(self, t, label, n):
+        self.t, self.n = t, n
+        self.spool = t.spool(f'spool-{label}-{n}')
+        self.faults = Faults(t, self.spool, f'faults-{label}-{n}')
+        self.spool.add('emailrelay.1.1.1', marked('split.', 1000), to=self.recipients)
+        self.hop = t.next_hop()
+
+    def run(self, *how):
+        """True if the call came. What the process has left is taken up by the next one."""
+        self.faults.arm(*how)
+        user = ['--user=root'] if harness.is_root() else []
+        self.t.try_run([self.t.program, '--as-client', self.hop.address, f'--spool-dir={self.spool.path}', '--client-filter=split:', *user],
+                       env=self.faults.env)
+        hit = self.faults.hits > 0
+        self.faults.disarm()
+        self.t.relay(spool=self.spool).terminate()
+        return hit
+
+    def check(self, repeats, leaves=lambda call: False):
+        """Each recipient has the message or will have it; more than once only if it `repeats`. A file without envelope only if it `leaves` one."""
+        messages = [m for state in ('', 'bad', 'busy') for m in self.spool.messages(state)]
+        kept = [r for m in messages for r in m.fields('To-Remote')]
+        sent = [r[len('RCPT TO:<'):-1] for m in self.hop.messages for r in m.recipients]
+        call = self.faults.call(self.n)
+        equal(set(kept) | set(sent), set(self.recipients), call)
+        if not repeats(call):
+            equal(sorted(kept + sent), self.recipients, call)
+        for m in messages:
+            if not is_whole(m.content):
+                fail(f'{call}: damaged')
+        if not leaves(call):
+            equal(len(self.spool.names()), 2 * len(messages), f'{call}: {self.spool.names()}')
+
+
+@harness.limit(300)
+def test_kill_while_a_client_filter_splits(t):
+    def one(n):
+        splitting = Splitting(t, 'killed', n)
+        killed = splitting.run(kill, n)
+        splitting.check(repeats=lambda call: True)
+        return killed
+
+    steps = step_through(t, one)
+    assert t.problems or (steps and steps > 40), f'only {steps} calls'
+
+
+@harness.limit(300)
+def test_faults_while_a_client_filter_splits(t):
+    """Then the message stays whole, and the new ones are withdrawn."""
+    def one(n):
+        splitting = Splitting(t, 'failed', n)
+        failed = splitting.run(fail_it, n, errno.EIO)
+        splitting.check(repeats=lambda call: call.startswith('unlink'), leaves=lambda call: call.startswith('unlink'))
+        return failed
 
     steps = step_through(t, one)
     assert t.problems or (steps and steps > 40), f'only {steps} calls'
