@@ -160,15 +160,14 @@ figures measure(spool::store& store, counting_filesystem& files, std::size_t wri
         message.append(content);
         if (message.needs_write())
             message.write();
-        std::string id = message.id();
         auto started = clock::now();
-        store.commit(std::move(message), envelope, [&, i, id, started](base::result<void> r) {
+        store.commit(std::move(message), envelope, [&, i, started](base::result<std::string> r) {
             waits[i].push_back(std::chrono::duration<double, std::milli>(clock::now() - started).count());
             if (r.has_error())
                 ++failed;
-            starter.post([&, i, id] {
-                if (remove_at_once)
-                    if (auto taken = store.claim(id); taken.has_value())
+            starter.post([&, i, stored = std::move(r)] {
+                if (remove_at_once && stored.has_value())
+                    if (auto taken = store.claim(*stored); taken.has_value())
                         (void)store.finish(std::move(*taken));
                 one(i);
             });

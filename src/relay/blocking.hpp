@@ -9,6 +9,7 @@
 #include "net/background.hpp"
 #include "spool/store.hpp"
 
+#include <string>
 #include <utility>
 
 namespace relay {
@@ -17,26 +18,29 @@ class blocking : public net::background {
 public:
     using background::background;
 
-    net::awaitable<base::result<void>> commit(spool::store& store, spool::new_message message,
-                                              mail::envelope envelope) {
+    // The id under which it is stored.
+    net::awaitable<base::result<std::string>> commit(spool::store& store, spool::new_message message,
+                                                     mail::envelope envelope) {
         auto start = [this, &store](auto handler, spool::new_message taken, mail::envelope text) {
-            auto waiting = hold<base::result<void>>(std::move(handler));
-            store.commit(std::move(taken), std::move(text),
-                         [waiting](base::result<void> outcome) { waiting->resume(std::move(outcome)); });
+            auto waiting = hold<base::result<std::string>>(std::move(handler));
+            store.commit(std::move(taken), std::move(text), [waiting](base::result<std::string> outcome) {
+                waiting->resume(std::move(outcome));
+            });
         };
-        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
+        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<std::string>)>(
             std::move(start), token_, std::move(message), std::move(envelope));
     }
 
     // The same for a message that filters have seen.
-    net::awaitable<base::result<void>> commit(spool::store& store, spool::staged_message message,
-                                              spool::store::must_be_there which) {
+    net::awaitable<base::result<std::string>> commit(spool::store& store, spool::staged_message message,
+                                                     spool::store::must_be_there which) {
         auto start = [this, &store, which](auto handler, spool::staged_message taken) {
-            auto waiting = hold<base::result<void>>(std::move(handler));
-            store.commit(std::move(taken), which,
-                         [waiting](base::result<void> outcome) { waiting->resume(std::move(outcome)); });
+            auto waiting = hold<base::result<std::string>>(std::move(handler));
+            store.commit(std::move(taken), which, [waiting](base::result<std::string> outcome) {
+                waiting->resume(std::move(outcome));
+            });
         };
-        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<void>)>(
+        return boost::asio::async_initiate<boost::asio::use_awaitable_t<>, void(base::result<std::string>)>(
             std::move(start), token_, std::move(message));
     }
 };

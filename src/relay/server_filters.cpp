@@ -69,11 +69,10 @@ server_filters::verdict server_filters::judge(const filter::result& found, const
 net::awaitable<base::result<std::string>> server_filters::commit() {
     spool::staged_message message = std::move(*staged_);
     staged_.reset();
-    std::string id = message.id();
     using which = spool::store::must_be_there;
     auto stored = co_await work_.commit(store_, std::move(message), abandoned_ ? which::none : which::both);
     if (stored.has_value())
-        co_return id;
+        co_return stored;
     const base::error& why = stored.error();
     // What the filters themselves have done to the files.
     if (why.code == errc::no_such_file_or_directory || why.code == errc::bad_message ||

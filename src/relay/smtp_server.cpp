@@ -313,7 +313,6 @@ private:
     net::awaitable<void> commit(const mail::envelope& envelope) {
         spool::new_message message = std::move(*message_);
         message_.reset();
-        std::string id = message.id();
         std::uint64_t octets = message.size();
         mail::envelope text = envelope;
         if (server_.services_.filters) {
@@ -329,7 +328,7 @@ private:
             co_return;
         }
         count_stored(octets);
-        co_await answer_stored(std::move(id));
+        co_await answer_stored(std::move(*stored));
     }
 
     void count_stored(std::uint64_t octets) const {

@@ -209,9 +209,12 @@ void commit_message::finish(base::result<void> outcome) {
         message_->content.reset();
         keep->records.append(record_kind::end, message_->id, urgency::riding);
     }
+    base::result<std::string> stored = std::move(message_->id);
+    if (outcome.has_error())
+        stored = outcome.error();
     message_.reset();
     store::completion done = std::move(done_);
-    done(std::move(outcome));
+    done(std::move(stored));
     keep->commits.leave();
 }
 

@@ -59,7 +59,7 @@ TEST(journal, shares_flushes) {
     auto commit = [&] {
         new_message message = s->create();
         message.append(std::string("hello"));
-        s->commit(std::move(message), envelope_to("x@y"), [&](base::result<void> r) {
+        s->commit(std::move(message), envelope_to("x@y"), [&](base::result<std::string> r) {
             EXPECT_TRUE(r.has_value());
             ++done;
             all.count_down();
@@ -88,7 +88,7 @@ TEST(journal, a_message_shows_only_when_it_is_safe) {
     new_message message = s->create();
     std::string id = message.id();
     message.append(std::string("hello"));
-    s->commit(std::move(message), envelope_to("x@y"), [&](base::result<void>) { done.set_value(); });
+    s->commit(std::move(message), envelope_to("x@y"), [&](base::result<std::string>) { done.set_value(); });
     files.wait_for("fdatasync", before + 1);
     files.wait_for("create", creations + 2); // its files are made meanwhile
     EXPECT_EQ(ready_ids(*s)->size(), 1u);

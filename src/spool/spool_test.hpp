@@ -98,10 +98,10 @@ inline mail::envelope envelope_to(const std::string& recipient) {
     return e;
 }
 
-inline base::result<void> commit_and_wait(store& s, new_message message, mail::envelope envelope) {
-    std::promise<base::result<void>> outcome;
+inline base::result<std::string> commit_and_wait(store& s, new_message message, mail::envelope envelope) {
+    std::promise<base::result<std::string>> outcome;
     s.commit(std::move(message), std::move(envelope),
-             [&outcome](base::result<void> r) { outcome.set_value(std::move(r)); });
+             [&outcome](base::result<std::string> r) { outcome.set_value(std::move(r)); });
     return outcome.get_future().get();
 }
 
@@ -112,10 +112,9 @@ inline std::string store_message(store& s, const std::string& content,
     message.append(content);
     if (message.needs_write())
         message.write();
-    std::string id = message.id();
     auto outcome = commit_and_wait(s, std::move(message), envelope_to(to));
     EXPECT_TRUE(outcome.has_value()) << outcome.error().message();
-    return id;
+    return outcome.has_value() ? *outcome : std::string();
 }
 
 // All that are ready, in their order.

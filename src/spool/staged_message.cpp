@@ -259,9 +259,12 @@ base::result<void> store::commit_at_once(std::vector<staged_message> messages,
 
 void commit_staged::finish(base::result<void> outcome) {
     std::shared_ptr<core> keep = message_->owner;
+    base::result<std::string> stored = std::move(message_->id);
+    if (outcome.has_error())
+        stored = outcome.error();
     message_.reset();
     store::completion done = std::move(done_);
-    done(std::move(outcome));
+    done(std::move(stored));
     keep->commits.leave();
 }
 

@@ -27,9 +27,10 @@ base::result<staged_message> stage(store& s, const std::string& content) {
     return s.stage(std::move(message), envelope_to("x@y"));
 }
 
-base::result<void> commit(store& s, staged_message message, which what) {
-    std::promise<base::result<void>> outcome;
-    s.commit(std::move(message), what, [&outcome](base::result<void> r) { outcome.set_value(std::move(r)); });
+base::result<std::string> commit(store& s, staged_message message, which what) {
+    std::promise<base::result<std::string>> outcome;
+    s.commit(std::move(message), what,
+             [&outcome](base::result<std::string> r) { outcome.set_value(std::move(r)); });
     return outcome.get_future().get();
 }
 
@@ -123,9 +124,11 @@ TEST(staged_messages, any_operation_may_fail) {
             names before = dir.names();
             files.fail_at(n, EIO);
             auto staged = stage(*s, content);
-            base::result<void> outcome = staged.has_value() ? base::result<void>() : staged.error();
+            base::result<std::string> outcome = std::string();
             if (staged.has_value())
                 outcome = commit(*s, std::move(*staged), which::both);
+            else
+                outcome = staged.error();
             bool failed = files.has_failed();
             std::string operation = files.failed_operation();
             files.stop_failing();

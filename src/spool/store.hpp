@@ -177,9 +177,9 @@ public:
     new_message create();
 
     // Stores the message and calls `done` on a disk or journal thread: on success both files are there under
-    // their final names and will survive a power cut. On failure nothing of it is left. `done` must not
-    // block.
-    using completion = std::function<void(base::result<void>)>;
+    // their final names and will survive a power cut. Its value is the id that they have, which is another
+    // than before if that name was taken. On failure nothing of it is left. `done` must not block.
+    using completion = std::function<void(base::result<std::string>)>;
     void commit(new_message message, mail::envelope envelope, completion done);
 
     // [blocks] Writes the files without making them durable, for filters.

@@ -446,6 +446,20 @@ def test_lines_of_the_log(t):
     relay.wait_log(r'^emailrelay: info: forwarding to ' + hop.address + '$')
 
 
+def test_name_taken_by_another_process(t):
+    """One with the same process id, in a container: our message gets another name, and it is ours that is sent."""
+    hop = t.next_hop()
+    relay = immediate(t, hop.address)
+    now = int(time.time())
+    taken = [f'emailrelay.{relay.pid}.{second}.{number}' for second in range(now - 60, now + 60) for number in (0, 1)]
+    for name in taken:
+        relay.spool.add(name, b'Subject: of another process\r\n\r\n')
+    with relay.greeted() as wire:
+        equal(submit(wire), '250 message processed')
+    equal([m.body.endswith(body) for m in hop.messages], [True])
+    equal([m.id for m in relay.spool.messages()], sorted(taken))
+
+
 def test_an_address_is_not_looked_up(t):
     """Nothing is asked of the DNS for a next hop given by number, and the services database is left alone."""
     harness.need('strace')
