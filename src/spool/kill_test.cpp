@@ -332,6 +332,34 @@ TEST(kill, a_claim_that_cannot_be_undone_is_remembered) {
 }
 
 // A living process takes over what a dead one left, when it next looks.
+// Announced and not yet taken: where its envelope has gone meanwhile the content is needed. One whose
+// envelope has been deleted is not.
+TEST(kill, leaves_the_content_of_an_envelope_that_was_put_elsewhere) {
+    temporary_directory dir;
+    std::filesystem::create_directory(dir / "alice");
+    std::filesystem::create_directory(dir / "bob");
+    bool killed = false;
+    auto lines = run_and_kill(dir.path(), 1'000'000, quiet(), killed, [&](store& s, child_report& report) {
+        std::vector<std::string> ids;
+        for (char letter : {'a', 'b', 'c', 'd'})
+            ids.push_back(put(s, report, 10, letter));
+        s.announce(ids);
+        auto envelope = [&](std::size_t n) {
+            return ids[n] + ".envelope";
+        };
+        std::filesystem::rename(dir / envelope(0), dir / (envelope(0) + ".parked"));
+        std::filesystem::rename(dir / envelope(1), dir / ("alice/" + envelope(1)));
+        std::filesystem::rename(dir / envelope(2), dir / ("bob/" + envelope(2) + ".read"));
+        std::filesystem::remove(dir / envelope(3));
+    });
+    std::string contents;
+    { opened_store s(dir.path()); }
+    for (const auto& [id, m] : stored_messages(lines))
+        if (dir.has(id + ".content"))
+            contents += m.content.front();
+    EXPECT_EQ(contents, "abc");
+}
+
 TEST(kill, is_noticed_at_a_rescan) {
     temporary_directory dir;
     std::optional<opened_store> living;

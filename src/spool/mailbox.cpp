@@ -20,8 +20,9 @@ namespace {
 
 constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
 
-// Links to directories are among them. Whatever cannot be told from one counts as one.
-base::result<std::vector<std::string>> sub_directories(core& shared) {
+} // namespace
+
+base::result<std::vector<std::string>> sub_directories_of(core& shared) {
     const folder& dir = shared.dir;
     auto names = shared.index.other_names();
     if (names.has_error())
@@ -38,8 +39,6 @@ base::result<std::vector<std::string>> sub_directories(core& shared) {
     });
     return names;
 }
-
-} // namespace
 
 mailbox::mailbox(store& of) : shared_(of.impl_->shared) {}
 
@@ -120,7 +119,7 @@ base::result<std::size_t> mailbox::content::read(std::span<char> into) {
 
 bool mailbox::remove(const std::vector<std::string>& ids) {
     if (sub_directory_) {
-        auto mailboxes = sub_directories(*shared_);
+        auto mailboxes = sub_directories_of(*shared_);
         bool all = true;
         for (const std::string& id : ids)
             all = remove_from_user(id, mailboxes) && all;
@@ -208,7 +207,7 @@ bool mailbox::is_needed(const std::string& id, const std::vector<std::string>& m
 std::vector<std::string> inaccessible_mailboxes(store& of) {
     core& shared = *of.impl_->shared;
     const folder& dir = shared.dir;
-    auto names = sub_directories(shared);
+    auto names = sub_directories_of(shared);
     if (names.has_error())
         return {};
     std::erase_if(*names, [&](const std::string& name) {

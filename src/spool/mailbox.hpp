@@ -71,6 +71,10 @@ private:
     bool created_ = false;
 };
 
+// [blocks] Names of the sub-directories of the spool, hidden ones left out. Links to directories are among
+// them, and whatever cannot be told from one.
+base::result<std::vector<std::string>> sub_directories_of(core& shared);
+
 // Names of sub-directories of the spool that cannot be used as mailboxes.
 std::vector<std::string> inaccessible_mailboxes(store& of);
 

@@ -4,6 +4,7 @@
 
 #include "os/machine.hpp"
 #include "spool/checkpoint.hpp"
+#include "spool/mailbox.hpp"
 #include "spool/names.hpp"
 #include "spool/recovery_index.hpp"
 #include "spool/segment.hpp"
@@ -15,6 +16,7 @@
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -94,7 +96,10 @@ private:
                                const std::string& envelope_name, bool write_envelope, bool write_content);
     base::result<void> restore_under_new_name(const std::string& id, const accepted_bytes& bytes);
     base::result<void> release_claim(const std::string& id);
-    void remove_leftovers(const std::string& id, const message_notes& notes);
+    void find_leftovers(const std::string& id, const message_notes& notes);
+    void remove_contents();
+    void keep_what_is_needed_by(std::string_view name);
+    base::result<void> keep_what_is_needed_in(const std::string& sub_directory);
     void remove_temporaries(const std::string& id);
     base::result<void> flush();
     base::result<void> remove_journals();
@@ -111,6 +116,7 @@ private:
     segments dead_;
     std::vector<owner_notes> owners_;
     std::map<std::string, journal_note> to_flush_;
+    std::set<std::string, std::less<>> without_envelope_; // messages that were perhaps being deleted
 };
 
 base::result<void> recovery::run() {
@@ -121,6 +127,7 @@ base::result<void> recovery::run() {
     for (const auto& [id, notes] : combine(std::move(owners_)))
         if (auto done = see_to(id, notes); done.has_error())
             return done; // the journals stay, and with them the promises
+    remove_contents();
     if (auto flushed = flush(); flushed.has_error())
         return flushed;
     return remove_journals();
@@ -218,7 +225,7 @@ base::result<void> recovery::see_to(const std::string& id, const message_notes& 
     if (notes.claim_open || (may_be_busy && !notes.memory_survived))
         if (auto released = release_claim(id); released.has_error())
             return released;
-    remove_leftovers(id, notes);
+    find_leftovers(id, notes);
     return {};
 }
 
@@ -368,7 +375,7 @@ base::result<void> recovery::release_claim(const std::string& id) {
 }
 
 // Files of a message that was never accepted, or that was being deleted.
-void recovery::remove_leftovers(const std::string& id, const message_notes& notes) {
+void recovery::find_leftovers(const std::string& id, const message_notes& notes) {
     bool never_accepted = notes.begun && !notes.claim_open && !notes.may_be_busy;
     bool being_deleted = notes.claim_open && notes.memory_survived;
     if (!never_accepted && !being_deleted)
@@ -379,9 +386,44 @@ void recovery::remove_leftovers(const std::string& id, const message_notes& note
     if (never_accepted) {
         (void)dir_.remove(name_of(id, new_suffix));
         remove_temporaries(id);
-    } else if (dir_.exists(name_of(id, new_suffix)))
+        (void)dir_.remove(name_of(id, content_suffix));
+    } else if (dir_.exists(name_of(id, content_suffix)))
+        without_envelope_.insert(id);
+}
+
+// That a claim is open does not say that the envelope was deleted: it is announced before it is taken.
+// Meanwhile somebody may have put it aside under a longer name, or into the sub-directory of a POP user who
+// shares the content. Unless all of these can be looked at nothing is deleted.
+void recovery::remove_contents() {
+    if (without_envelope_.empty())
         return;
-    (void)dir_.remove(name_of(id, content_suffix));
+    auto sub_directories = sub_directories_of(core_);
+    if (sub_directories.has_error())
+        return;
+    auto listed =
+        dir_.files().list(dir_.directory(), [this](std::string_view name) { keep_what_is_needed_by(name); });
+    if (listed.has_error())
+        return;
+    for (const std::string& name : *sub_directories)
+        if (keep_what_is_needed_in(name).has_error())
+            return;
+    for (const std::string& id : without_envelope_)
+        (void)dir_.remove(name_of(id, content_suffix));
+}
+
+base::result<void> recovery::keep_what_is_needed_in(const std::string& sub_directory) {
+    auto opened = dir_.files().open_directory(dir_.directory(), sub_directory);
+    if (opened.has_error())
+        return opened.error();
+    return dir_.files().list(*opened, [this](std::string_view name) { keep_what_is_needed_by(name); });
+}
+
+// Whatever begins like the name of an envelope is one.
+void recovery::keep_what_is_needed_by(std::string_view name) {
+    for (std::size_t at = name.find(envelope_suffix); at != name.npos;
+         at = name.find(envelope_suffix, at + 1))
+        if (auto needed = without_envelope_.find(name.substr(0, at)); needed != without_envelope_.end())
+            without_envelope_.erase(needed);
 }
 
 // Of an update or a filter that was cut off: what was to take the place of a file.

@@ -11,6 +11,7 @@ import time
 import harness
 import recorder
 from harness import equal, fail, match, need
+from test_filters import script
 
 processed = b'250 message processed'
 
@@ -378,6 +379,41 @@ def test_restart_removes_what_a_killed_process_left(t):
     ours = relay.spool.one().id
     relay = t.relay()
     equal(relay.spool.names(), sorted([f'{ours}.content', f'{ours}.envelope', 'foreign.content', 'foreign.envelope.new']))
+
+
+def test_restart_keeps_what_was_put_aside(t):
+    """A message whose envelope gets another name by hand while it waits for its turn."""
+    hop = t.next_hop({'DATA': harness.Stall})
+    spool = t.spool()
+    ids = [f'emailrelay.1.{n}.1' for n in range(1, 6)]
+    for number in ids:
+        spool.add(number, message(number))
+    relay = t.relay('--forward', spool=spool, forward_to=hop.address)
+    hop.wait_line('DATA')
+    ready, parked = spool.path / f'{ids[-1]}.envelope', spool.path / f'{ids[-1]}.envelope.parked'
+    os.rename(ready, parked)
+    relay.kill()
+    t.relay(spool=spool).terminate()
+    os.rename(parked, ready)
+    equal({m.id: is_whole(m.content) for m in spool.messages()}, {number: True for number in ids})
+
+
+def test_restart_keeps_what_a_mailbox_shares(t):
+    """A client filter has put the envelope into the sub-directory of a POP user; the content stays where it was."""
+    hop = t.next_hop()
+    spool = t.spool()
+    alice = t.folder(f'{spool.path.name}/alice', 0o777)
+    ids = [f'emailrelay.1.{n}.1' for n in range(1, 4)]
+    for number in ids:
+        spool.add(number, message(number))
+    program = script(t, f'case "$1" in *{ids[1]}*) mv "$2" "{alice}/{ids[1]}.envelope"; touch {t.dir}/moved; exec sleep 1000;; esac')
+    relay = t.relay('--forward', spool=spool, forward_to=hop.address, client_filter=program)
+    harness.until(lambda: (t.dir / 'moved').exists(), 'envelope moved')
+    relay.kill()
+    t.relay(spool=spool).terminate()
+    equal(os.listdir(alice), [f'{ids[1]}.envelope'])
+    assert is_whole((spool.path / f'{ids[1]}.content').read_bytes())
+    equal([m.id for m in spool.messages()], [ids[2]])
 
 
 # ---------------------------------------------------------------- full disk
