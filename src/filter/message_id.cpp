@@ -4,6 +4,7 @@
 #include "filter/message_files.hpp"
 #include "os/clock.hpp"
 #include "os/machine.hpp"
+#include "spool/content_edits.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +16,7 @@ namespace filter {
 namespace {
 
 constexpr std::size_t piece_size = 64 * 1024;
-constexpr std::string_view temporary_suffix = ".tmp";
+constexpr std::string_view temporary_suffix = spool::content_edits::message_id;
 
 // <seconds.microseconds.pid.count@domain>; the count is the process's.
 std::string new_id(const std::string& domain) {

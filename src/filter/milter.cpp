@@ -1,6 +1,7 @@
 #include "filter/milter.hpp"
 
 #include "base/text.hpp"
+#include "spool/content_edits.hpp"
 
 #include <fmt/format.h>
 
@@ -127,7 +128,8 @@ base::result<void> copy_from(os::filesystem& files, const os::file& from, std::u
 } // namespace
 
 struct milter::message {
-    message(spool::store& store, const job& now) : files(store, now), new_body(files, ".body") {}
+    message(spool::store& store, const job& now)
+        : files(store, now), new_body(files, spool::content_edits::milter_body) {}
 
     message_files files;
     mail::parsed_envelope envelope;
@@ -303,7 +305,7 @@ base::result<void> milter::edit_content(message& about, const milter_outcome& sa
         return {};
     std::uint64_t body = about.header.size;
     apply(said.edits, about.hidden, about.header.section);
-    temporary_file written(about.files, ".milter");
+    temporary_file written(about.files, spool::content_edits::milter);
     if (auto made = written.make(); made.has_error())
         return made;
     if (auto done = written.write(about.header.text()); done.has_error())

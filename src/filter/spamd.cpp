@@ -1,6 +1,7 @@
 #include "filter/spamd.hpp"
 
 #include "base/text.hpp"
+#include "spool/content_edits.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,7 +12,6 @@ namespace filter {
 namespace {
 
 constexpr std::size_t piece = 64 * 1024;
-constexpr std::string_view suffix = ".spamd";
 
 result failed(std::string reason) {
     return result::fail("rejected", std::move(reason));
@@ -25,7 +25,7 @@ spamd::spamd(net::target server, bool edits, const services& with)
 
 net::awaitable<result> spamd::run(const job& now) {
     message_files message(store_, now);
-    temporary_file returned(message, suffix);
+    temporary_file returned(message, spool::content_edits::spamd);
     spamd_reply reply;
     connection_.close();
     connection_.begin();

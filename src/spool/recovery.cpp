@@ -4,6 +4,7 @@
 
 #include "os/machine.hpp"
 #include "spool/checkpoint.hpp"
+#include "spool/content_edits.hpp"
 #include "spool/mailbox.hpp"
 #include "spool/names.hpp"
 #include "spool/recovery_index.hpp"
@@ -428,9 +429,10 @@ void recovery::keep_what_is_needed_by(std::string_view name) {
 
 // Of an update or a filter that was cut off: what was to take the place of a file.
 void recovery::remove_temporaries(const std::string& id) {
-    for (std::string_view suffix : {rewrite_suffix, std::string_view(".envelope.new.tmp"),
-                                    std::string_view(".content.tmp"), std::string_view(".content.spamd")})
+    for (std::string_view suffix : {rewrite_suffix, std::string_view(".envelope.new.tmp")})
         (void)dir_.remove(name_of(id, suffix));
+    for (std::string_view suffix : content_edits::all)
+        (void)dir_.remove(name_of(id, content_suffix).append(suffix));
 }
 
 // With the journals go the promises: from here on the files alone must hold.

@@ -240,6 +240,19 @@ TEST_F(recovery_test, removes_what_was_never_accepted) {
     EXPECT_EQ(dir.names(), names{id + ".content"});
 }
 
+TEST_F(recovery_test, removes_what_filters_were_writing) {
+    for (bool accepted : {false, true}) {
+        journal({about(accepted ? kind::claim : kind::begin)});
+        file(".content", content);
+        file(accepted ? ".envelope.busy" : ".envelope.new", envelope);
+        for (const char* edit : {".content.tmp", ".content.spamd", ".content.milter", ".content.body"})
+            file(edit, "half of it");
+        file(accepted ? ".envelope.busy.tmp" : ".envelope.new.tmp", "half of it");
+        recover();
+        EXPECT_EQ(dir.names(), accepted ? (names{id + ".envelope", id + ".content"}) : names{});
+    }
+}
+
 TEST_F(recovery_test, a_message_of_another_with_the_same_name_stays) {
     std::string other = mail::format_envelope(envelope_to("other@y"));
     journal({put_of()});

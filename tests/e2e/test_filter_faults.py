@@ -10,7 +10,7 @@ import os
 import harness
 from fault_injection import Faults, count, exchanges, fail_it, fall_short, files, for_good, interrupt, kill
 from harness import equal, fail, until
-from helper_servers import LineServer, Spamd
+from helper_servers import LineServer, Spamd, milter
 from test_admin import Admin
 from test_durability import is_whole, message, token_of
 from test_faults import Hop, Life, check_files, clear, flush_all, killed_and_followed, step_through
@@ -239,6 +239,28 @@ def test_kill_while_filters_run(t):
 
     steps = step_through(t, one)
     assert t.problems or (steps and steps > 40), f'only {steps} calls'
+
+
+def test_kill_while_a_milter_changes_the_body(t):
+    """Of a message that is being accepted nothing is left, of one that was to be sent the message."""
+    _, address = milter(t, at='eom', sleep=1000, changes=[['replacebody', 70_000]])
+    for kind in ('filter', 'client-filter'):
+        with t.row(kind):
+            spool = t.spool(f'spool-{kind}')
+            relay = t.relay('--admin=0', f'--{kind}=milter:{address}', spool=spool, forward_to=t.next_hop().address)
+            if kind == 'filter':
+                wire = relay.greeted()
+                for line in ('MAIL FROM:<a@b>', 'RCPT TO:<a@b>', 'DATA'):
+                    wire.ask(line)
+                wire.send(b'Subject: x\r\n\r\ntext\r\n.\r\n')
+            else:
+                spool.add('emailrelay.1.1.1', marked('to-be-sent.', 1000))
+                asked = Admin(relay)
+                asked.send('flush')
+            until(lambda: any(n.endswith('.content.body') for n in spool.names()), 'body being written')
+            relay.kill()
+            t.relay(spool=spool).terminate()
+            equal(spool.names(), [] if kind == 'filter' else ['emailrelay.1.1.1.content', 'emailrelay.1.1.1.envelope'])
 
 
 # ---------------------------------------------------------------- split: as client filter
