@@ -51,6 +51,7 @@ config::surroundings find_surroundings() {
 } // namespace
 
 int main(int argc, char** argv) {
+    os::open_standard_streams();
     try {
         std::vector<std::string> words(argv + 1, argv + argc);
         const config::surroundings around = find_surroundings();

@@ -1,6 +1,7 @@
 #include "os/caller.hpp"
 
 #include "base/text.hpp"
+#include "os/process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -33,14 +34,6 @@ int signal_descriptor = -1;
 bool is_being_ignored(int signal) {
     struct sigaction now {};
     return ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
-}
-
-// A file opened as one of them would receive what is meant for the user. Reading a stdin that was closed
-// stays an error: no message is not an empty one.
-void open_standard_streams() {
-    for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-        if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_WRONLY) < 0)
-            ::_exit(71); // EX_OSERR
 }
 
 void stop_timers() {

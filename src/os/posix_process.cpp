@@ -82,6 +82,14 @@ void background::tell(int exit_code) {
     report_ = -1;
 }
 
+void open_standard_streams() {
+    for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        const int wrong_way = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", wrong_way | O_NOCTTY) < 0)
+            ::_exit(71); // EX_OSERR
+    }
+}
+
 void close_stdin_and_stdout() {
     point_at_dev_null(STDIN_FILENO, O_RDONLY);
     point_at_dev_null(STDOUT_FILENO, O_WRONLY);

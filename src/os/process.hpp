@@ -30,6 +30,12 @@ private:
     int report_ = -1;
 };
 
+// Puts /dev/null where stdin, stdout or stderr is closed: a file or socket opened as one of them would
+// receive what is meant for the user. First of all in every program. To read or write what was closed stays
+// an error: no message is not an empty one, and what could not be printed has not been. Ends the process
+// (EX_OSERR) where there is no /dev/null.
+void open_standard_streams();
+
 // Points stderr (and stdin, stdout) at /dev/null.
 void close_stderr();
 void close_stdin_and_stdout();

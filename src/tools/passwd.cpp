@@ -10,6 +10,7 @@
 #include <vector>
 
 int main(int argc, char** argv) {
+    os::open_standard_streams();
     try {
         const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
         const config::ending end =

@@ -64,6 +64,36 @@ def test_daemon(t):
     assert not pid_file.exists()
 
 
+def test_closed_standard_streams(t):
+    """What is opened instead of one is not taken for it: the log, the pipe on which the start is reported, sockets."""
+    folder = t.folder('log', 0o777)
+    for closed in ('<&-', '>&-', '2>&-', '<&- >&-', '<&- >&- 2>&-'):
+        with t.row(closed):
+            log, pid_file, port = folder / 'log', folder / 'pid', harness.free_port()
+            done = t.try_run(['sh', '-c', f'exec "$@" {closed}', 'sh', t.program, '--as-server', '--close-stderr', '--no-syslog',
+                              f'--log-file={log}', f'--pid-file={pid_file}', f'--port={port}', '--interface=127.0.0.1',
+                              f'--spool-dir={t.spool().path}'])
+            equal(done.returncode, 0, done.stderr)
+            pid = int(pid_file.read_text())
+            for number in (0, 1, 2):
+                equal(os.readlink(f'/proc/{pid}/fd/{number}'), '/dev/null', f'descriptor {number}')
+            with harness.Wire.tcp('127.0.0.1', port) as wire:
+                wire.expect('220 .*')
+                wire.ask('EHLO x', 250)
+                equal(wire.submit(b'x\r\n')[0], 250)
+            os.kill(pid, signal.SIGTERM)
+            harness.until(lambda: gone(pid), 'end on SIGTERM')
+            match(log.read_text(), 'smtp server on 127')
+            log.unlink()
+    with t.row('a start that fails'):
+        done = t.try_run(['sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh', t.program, '--as-server', f'--log-file={folder}/log', '--no-syslog',
+                          f'--spool-dir={folder}/none'])
+        equal(done.returncode, 1)
+    with t.row('what cannot be printed'):
+        done = t.try_run(['sh', '-c', 'exec "$@" >&-', 'sh', harness.bin_dir / 'emailrelay-keygen'])
+        equal((done.returncode, done.stderr), (1, 'emailrelay-keygen: error: cannot write to the standard output\n'))
+
+
 def test_default_user_and_its_files(t):
     harness.need_root('users')
     spool = t.spool()
