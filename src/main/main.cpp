@@ -10,23 +10,37 @@
 
 #include <cstdio>
 #include <exception>
+#include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
 namespace {
+
+// Each file is read once: its text is asked for before it is known which language to speak, and again after.
+// A pipe says nothing the second time.
+class file_texts {
+public:
+    std::optional<std::string> operator()(const std::string& path) {
+        auto [known, is_new] = texts_.try_emplace(path);
+        if (is_new)
+            if (auto text = os::read_file(path); text.has_value())
+                known->second = std::move(*text);
+        return known->second;
+    }
+
+private:
+    std::map<std::string, std::optional<std::string>> texts_;
+};
 
 config::surroundings find_surroundings() {
     config::surroundings around;
     around.start_directory = os::current_directory();
     around.program_directory = os::program_directory();
     around.columns = os::terminal_columns();
-    around.read_file = [](const std::string& path) -> std::optional<std::string> {
-        auto text = os::read_file(path);
-        if (text.has_error())
-            return std::nullopt;
-        return std::move(*text);
-    };
+    around.read_file = file_texts();
     around.look_at = [](const std::string& path) {
         switch (os::look_at(path)) {
         case os::file_kind::missing:

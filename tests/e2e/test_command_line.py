@@ -178,6 +178,20 @@ verbose no
         serves(t, '--port=0', '--log', t.file('relay.conf', rows['plain'].replace('log\n', '', 1)), **none)
 
 
+def test_configuration_from_a_pipe(t):
+    """As of `emailrelay <(generate)`: it can be read once."""
+    spool = t.spool()
+    text = f'user root\nspool-dir {spool.path}\nport 2599\n'
+    conf = t.file('relay.conf', text)
+    for name, command, env in [('substitution', f'"$@" <(cat {conf})', {}), ('standard input', f'cat {conf} | "$@" /dev/stdin', {}),
+                               ('of a variable', f'"$@" --env --user=root --spool-dir={spool.path} 5< <(echo 2599)',
+                                {'EMAILRELAY_PORT_FILE': '/dev/fd/5'})]:
+        with t.row(name):
+            done = t.try_run(['bash', '-c', command, 'bash', t.program, '--check-config'], env=env)
+            equal(done.returncode, 0, done.stderr)
+            match(done.stdout, f'(?m)^Spool: {spool.path}\nSMTP server: .* port 2599')
+
+
 def test_bad_configuration_files(t):
     missing = t.dir / 'none.conf'
     nul = t.file('nul.conf', b'log\nport 2\x005\n')
