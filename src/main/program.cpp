@@ -82,10 +82,28 @@ os::log_settings log_settings_of(const config::process& whole) {
     return s;
 }
 
+bool listens_on_inherited(const config::configuration& config) {
+    return std::any_of(config.instances.begin(), config.instances.end(), [](const config::instance& i) {
+        return std::any_of(i.interfaces.begin(), i.interfaces.end(), [](const config::interface_item& item) {
+            return item.address.starts_with("fd#");
+        });
+    });
+}
+
+// A daemon holds nothing that its caller waits for: a lock, the other end of a pipe, a terminal. Where a
+// descriptor is to be listened on, all stay as they are, the standard streams too: it may be one of them.
+void let_go_of_callers(const config::configuration& config, std::size_t activation_sockets) {
+    if (!config.whole.daemon || listens_on_inherited(config))
+        return;
+    os::close_stdin_and_stdout();
+    os::close_inherited_descriptors(activation_sockets);
+}
+
 class program {
 public:
-    explicit program(const config::configuration& c)
-        : config_(c), log_(log_settings_of(c.whole)), logger_(log_), files_(os::make_filesystem()) {}
+    program(const config::configuration& c, std::vector<int> activation_sockets)
+        : config_(c), activation_sockets_(std::move(activation_sockets)), log_(log_settings_of(c.whole)),
+          logger_(log_), files_(os::make_filesystem()) {}
 
     int run() {
         if (auto early = begin(); early.has_error())
@@ -123,9 +141,6 @@ private:
         os::ignore_sigpipe();
         os::raise_descriptor_limit();
         os::keep_memory_in_reserve();
-        auto sockets = os::take_activation_sockets(); // meant for this pid, so before it changes
-        if (sockets.has_error())
-            return sockets.error();
         for (const std::string& text : config_.warnings)
             say("warning: " + text);
         if (config_.whole.daemon)
@@ -154,9 +169,9 @@ private:
         auto taker = std::find_if(instances_.begin(), instances_.end(),
                                   [](const auto& i) { return i->takes_activation_sockets(); });
         if (taker != instances_.end())
-            (*taker)->use_activation_sockets(std::move(*sockets));
+            (*taker)->use_activation_sockets(std::move(activation_sockets_));
         else
-            warn_of_unused(*sockets);
+            warn_of_unused(activation_sockets_);
         return {};
     }
 
@@ -208,8 +223,6 @@ private:
     }
 
     void start() {
-        if (config_.whole.daemon)
-            os::close_stdin_and_stdout();
         if (config_.whole.close_stderr) {
             log_.stop_stderr();
             os::close_stderr();
@@ -308,6 +321,7 @@ private:
     }
 
     const config::configuration& config_;
+    std::vector<int> activation_sockets_;
     os::service_manager manager_; // first: its variables are meant for this process before it forks
     os::background background_;
     os::log_writer log_;
@@ -331,5 +345,9 @@ private:
 } // namespace
 
 int run_program(const config::configuration& configuration) {
-    return program(configuration).run();
+    auto sockets = os::take_activation_sockets(); // meant for this pid, so before it changes
+    if (sockets.has_error())
+        return fail(sockets.error());
+    let_go_of_callers(configuration, sockets->size()); // before anything is opened
+    return program(configuration, std::move(*sockets)).run();
 }

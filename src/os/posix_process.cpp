@@ -90,6 +90,10 @@ void open_standard_streams() {
     }
 }
 
+void close_inherited_descriptors(std::size_t kept) {
+    ::closefrom(STDERR_FILENO + 1 + static_cast<int>(kept));
+}
+
 void close_stdin_and_stdout() {
     point_at_dev_null(STDIN_FILENO, O_RDONLY);
     point_at_dev_null(STDOUT_FILENO, O_WRONLY);

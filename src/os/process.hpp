@@ -36,6 +36,10 @@ private:
 // (EX_OSERR) where there is no /dev/null.
 void open_standard_streams();
 
+// Closes what was inherited, but for the standard streams and the first `kept` descriptors behind them.
+// Before anything is opened.
+void close_inherited_descriptors(std::size_t kept);
+
 // Points stderr (and stdin, stdout) at /dev/null.
 void close_stderr();
 void close_stdin_and_stdout();

@@ -1,4 +1,5 @@
 """The process: daemon, pid file, users, signals, logging, exit codes (spec/process-and-logging.md)."""
+import fcntl
 import os
 import pwd
 import grp
@@ -62,6 +63,37 @@ def test_daemon(t):
     os.kill(pid, signal.SIGTERM)
     harness.until(lambda: gone(pid), 'end on SIGTERM')
     assert not pid_file.exists()
+
+
+def test_a_daemon_keeps_nothing_of_its_caller(t):
+    """A lock that the caller holds, and a pipe whose end somebody waits for."""
+    pid_file, port = t.folder('run', 0o777) / 'pid', harness.free_port()
+    held = os.open(t.dir / 'lock', os.O_CREAT | os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    starting = t.start([t.program, '--as-server', '--no-syslog', f'--log-file={t.dir}/log', f'--pid-file={pid_file}', f'--port={port}',
+                        '--interface=127.0.0.1', f'--spool-dir={t.spool().path}'], pass_fds=[held, writing])
+    equal(starting.wait(), 0, starting.output)
+    os.close(held)
+    os.close(writing)
+    fcntl.flock(os.open(t.dir / 'lock', os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    equal(os.read(reading, 1), b'')
+    with harness.Wire.tcp('127.0.0.1', port) as wire:
+        wire.expect('220 .*')
+
+
+def test_a_daemon_listens_on_a_standard_stream(t):
+    listener = socket.socket()
+    listener.bind(('127.0.0.1', 0))
+    pid_file = t.folder('run', 0o777) / 'pid'
+    starting = t.start([t.program, '--as-server', '--no-syslog', f'--log-file={t.dir}/log', f'--pid-file={pid_file}', '--interface=fd#0',
+                        f'--spool-dir={t.spool().path}'], stdin=listener)
+    equal(starting.process.wait(harness.patience), 0)  # its output goes on
+    with harness.Wire.tcp(*listener.getsockname()) as wire:
+        wire.expect('220 .*')
+    os.kill(int(pid_file.read_text()), signal.SIGTERM)
+    harness.until(lambda: not pid_file.exists(), 'pid file removed')
 
 
 def test_closed_standard_streams(t):
