@@ -13,6 +13,7 @@
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
 #include "os/memory.hpp"
+#include "os/patient_write.hpp"
 #include "os/process.hpp"
 #include "os/service_manager.hpp"
 #include "os/socket_activation.hpp"
@@ -23,7 +24,6 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,7 +57,7 @@ std::size_t descriptors_for_sessions(const config::configuration& config) {
 constexpr std::chrono::seconds patience{5}; // for what is under way when the process is told to end
 
 void say(const std::string& text) {
-    std::fprintf(stderr, "emailrelay: %s\n", text.c_str());
+    os::write_to_stderr("emailrelay: " + text + "\n");
 }
 
 int fail(const base::error& e) {

@@ -4,20 +4,18 @@
 // thread lets lines gather for a moment, so that a busy relay does not wake it for each; warnings and errors
 // are written at once, with what came before them. The queue is bounded: when it is full new lines are
 // counted instead of kept, and one line says how many were lost. stop() (and the destructor) writes all that
-// is queued.
+// is queued, but does not wait for ever: stderr may be a pipe that nobody reads, a file's server or syslogd
+// may not answer.
 #pragma once
 
 #include "base/log.hpp"
 #include "base/log_line.hpp"
 #include "base/result.hpp"
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <span>
+#include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
-#include <vector>
 
 namespace os {
 
@@ -30,6 +28,7 @@ struct log_settings {
     bool to_syslog = false;
     std::string syslog_facility = "mail";
     bool quiet_stderr = false; // only warnings and errors reach stderr (syslog on, stderr about to be closed)
+    std::chrono::milliseconds patience{5000}; // with who reads the lines, where somebody waits for that
 };
 
 class log_writer final : public base::log_sink {
@@ -43,8 +42,10 @@ public:
     base::result<void> open();
 
     // Starts the thread. Until then, and after stop(), lines are written at once by the caller: start-up, a
-    // fork.
+    // fork. The caller does not wait for a reader longer than `patience`; lines without room are counted as
+    // lost.
     void start();
+    // After `patience` what is still queued is given up, and so are lines that come later.
     void stop();
 
     void stop_stderr(); // stderr is about to be closed
@@ -53,29 +54,8 @@ public:
     void write(base::severity level, const base::log_context& context, std::string_view text) override;
 
 private:
-    struct entry {
-        base::severity level;
-        std::string line;
-    };
-
-    void work();
-    void emit(std::span<const entry> lines);
-    void change_file();
-    std::string file_name_now() const;
-
-    log_settings settings_;
-    std::atomic<bool> stderr_open_{true};
-    std::atomic<bool> threaded_{false};
-    int file_ = -1;
-    std::string file_name_;
-
-    std::mutex emit_mutex_; // the outputs
-    std::mutex mutex_;      // the queue
-    std::condition_variable wake_;
-    std::vector<entry> queue_;
-    std::size_t lost_ = 0;
-    bool urgent_ = false;
-    bool stopping_ = false;
+    struct impl;
+    std::shared_ptr<impl> impl_; // shared with the thread, which stays behind if what it writes to hangs
     std::thread thread_;
 };
 

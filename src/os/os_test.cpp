@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -106,6 +108,129 @@ TEST(log_writer, loses_nothing_on_an_orderly_stop_and_keeps_each_threads_order) 
     }
     EXPECT_EQ(next[0], lines);
     EXPECT_EQ(next[1], lines);
+}
+
+namespace {
+
+// A file to log to that takes little as long as nobody reads it.
+class pipe_file {
+public:
+    explicit pipe_file(std::string path) : path_(std::move(path)) {
+        if (::mkfifo(path_.c_str(), 0600) != 0)
+            throw std::runtime_error("mkfifo");
+        reading_ = ::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        ::fcntl(reading_, F_SETFL, 0);
+    }
+    ~pipe_file() { ::close(reading_); }
+    pipe_file(const pipe_file&) = delete;
+    pipe_file& operator=(const pipe_file&) = delete;
+
+    // Until nobody has it open for writing.
+    std::string read_all() const {
+        std::string text;
+        char buffer[65536];
+        for (ssize_t n = 0; (n = ::read(reading_, buffer, sizeof buffer)) > 0;)
+            text.append(buffer, static_cast<std::size_t>(n));
+        return text;
+    }
+
+private:
+    std::string path_;
+    int reading_ = -1;
+};
+
+os::log_settings impatient(const std::string& path) {
+    os::log_settings s = to_file(path);
+    s.patience = std::chrono::milliseconds(100);
+    return s;
+}
+
+} // namespace
+
+TEST(log_writer, lines_that_nobody_reads_are_counted_and_delay_nobody) {
+    folder f;
+    pipe_file file(f / "log");
+    constexpr std::size_t lines = 250'000;
+    std::string text;
+    std::thread reader;
+    {
+        os::log_writer log(to_file(f / "log"));
+        ASSERT_TRUE(log.open());
+        log.start();
+        base::logger out(log);
+        for (std::size_t i = 0; i < lines; ++i)
+            out.summary("line");
+        reader = std::thread([&] { text = file.read_all(); });
+    }
+    reader.join();
+    const std::regex lost("\nemailrelay: warning: log: (\\d+) lines lost: too many at once\n");
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(text, found, lost));
+    std::size_t written = 0;
+    for (std::size_t at = 0; (at = text.find("info: line\n", at)) != std::string::npos; ++at)
+        ++written;
+    EXPECT_EQ(written + std::stoul(found[1]), lines);
+}
+
+TEST(log_writer, its_end_does_not_wait_for_ever) {
+    folder f;
+    pipe_file file(f / "log");
+    const auto begin = std::chrono::steady_clock::now();
+    {
+        os::log_writer log(impatient(f / "log"));
+        ASSERT_TRUE(log.open());
+        log.start();
+        base::logger out(log);
+        for (std::size_t i = 0; i < 10'000; ++i)
+            out.summary("line");
+        log.stop();
+        out.summary("after the end");
+    }
+    EXPECT_GE(std::chrono::steady_clock::now() - begin, impatient("").patience);
+    const std::string text = file.read_all(); // the thread writes what it has begun, and closes the file
+    EXPECT_EQ(text.find("after the end"), std::string::npos);
+}
+
+TEST(log_writer, without_its_thread_it_waits_once_for_a_reader) {
+    folder f;
+    pipe_file file(f / "log");
+    const auto begin = std::chrono::steady_clock::now();
+    std::string text;
+    std::thread reader;
+    {
+        os::log_writer log(impatient(f / "log"));
+        ASSERT_TRUE(log.open());
+        base::logger out(log);
+        for (std::size_t i = 0; i < 10'000; ++i)
+            out.summary("line");
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 1000 * impatient("").patience);
+        reader = std::thread([&] { text = file.read_all(); });
+        log.start();
+        out.summary("last");
+    }
+    reader.join();
+    EXPECT_TRUE(
+        std::regex_search(text, std::regex("\nemailrelay: info: last\n"
+                                           "emailrelay: warning: log: \\d+ lines lost: too many at once\n")));
+}
+
+TEST(log_writer, a_line_that_is_cut_off_does_not_take_the_next_one_with_it) {
+    folder f;
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, SIG_IGN);
+    {
+        os::log_writer log(to_file(f / "log"));
+        ASSERT_TRUE(log.open());
+        base::logger out(log);
+        rlimit small{30, before.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &small);
+        out.summary("one");
+        out.summary("two");
+        ::setrlimit(RLIMIT_FSIZE, &before);
+        out.summary("three");
+    }
+    EXPECT_EQ(text_of(f / "log"), "emailrelay: info: one\nemailrel\nemailrelay: info: three\n");
 }
 
 TEST(log_writer, detail_decides_about_info_lines_only) {

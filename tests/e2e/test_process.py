@@ -1,4 +1,5 @@
 """The process: daemon, pid file, users, signals, logging, exit codes (spec/process-and-logging.md)."""
+import contextlib
 import fcntl
 import os
 import pwd
@@ -393,8 +394,8 @@ def test_long_lines_are_cut(t):
     assert len(line) < 1100 and line.endswith(' ...'), (len(line), line[-20:])
 
 
-def test_syslog(t):
-    """Lines go to /dev/log with facility and level."""
+def syslog_server(t):
+    """What gets the lines for syslog."""
     harness.private_mounts()
     path = t.folder('devlog', 0o777) / 'log'
     server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -412,6 +413,12 @@ def test_syslog(t):
         harness._check(harness.libc.mount(os.fsencode(t.dir / 'dev'), b'/dev', None, harness.MS_BIND | harness.MS_REC, None), '/dev')
     else:
         harness.mount_over(path, os.path.realpath('/dev/log'))
+    return server
+
+
+def test_syslog(t):
+    """Lines go to /dev/log with facility and level."""
+    server = syslog_server(t)
     facilities = {'mail': 2, 'user': 1, 'daemon': 3, 'local0': 16, 'local7': 23}
     rows = [([], 'mail'), (['--syslog'], 'mail'), *(([f'--syslog={name}'], name) for name in facilities)]
     for n, (words, facility) in enumerate(rows):
@@ -434,6 +441,67 @@ def test_syslog(t):
                 equal(int(level), facilities[facility] * 8 + (4 if warning else 6), text)
             equal(sum(': warning: 127.0.0.1; empty MAIL-FROM return path' in text for _, text in found), 1)
             equal(sum(r'rx<<: "VRFY a\x1b\\\tb"' in text for _, text in found), 1)
+
+
+def full_pipe():
+    """Both ends. For the relay's stderr."""
+    reading, writing = os.pipe()
+    again = os.open(f'/proc/self/fd/{writing}', os.O_WRONLY | os.O_NONBLOCK)  # O_NONBLOCK is not the other's
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(again, b'x' * 4096)
+    os.close(again)
+    return reading, writing
+
+
+def with_stderr(t, writing, **how):
+    return t.relay(prefix=['bash', '-c', f'exec "$@" 2>&{writing}', 'bash'], pass_fds=[writing], port=harness.free_port(), **how)
+
+
+def takes_mail_and_ends(relay):
+    for _ in range(10):
+        with relay.greeted() as wire:
+            for _ in range(100):
+                wire.ask('NOOP', 250)
+            equal(wire.submit(b'x\r\n')[0], 250)
+    relay.terminate()
+
+
+def test_nobody_reads_stderr(t):
+    """Neither mail nor the end waits for somebody who does."""
+    reading, writing = full_pipe()
+    takes_mail_and_ends(with_stderr(t, writing, wait='port'))
+    with t.row('errors of the start'):
+        done = t.try_run(['bash', '-c', f'exec "$@" 2>/proc/{os.getpid()}/fd/{writing}', 'bash', t.program, '--no-daemon', '--spool-dir=/nonexistent'])
+        equal(done.returncode, 1)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_nobody_reads_syslog(t):
+    server = syslog_server(t)
+    relay = t.relay(no_syslog=None, wait='port', port=harness.free_port())
+    takes_mail_and_ends(relay)
+    server.close()
+
+
+def test_stderr_that_does_not_block(t):
+    """A pipe with O_NONBLOCK that is read slowly, as of some supervisors: no line is lost or cut off."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    relay = with_stderr(t, writing, wait='port')
+    os.close(writing)
+    count = 2000
+    for first in range(0, count, 500):
+        with relay.greeted() as wire:
+            for n in range(first, first + 500):
+                wire.ask(f'NOOP {n}', 250)
+    relay.signal(signal.SIGTERM)
+    with open(reading, encoding='utf-8') as log:
+        lines = log.read().splitlines()
+    equal(relay.wait(), -signal.SIGTERM)
+    equal([line for line in lines if 'rx<<: "NOOP' in line], [f'emailrelay: info: rx<<: "NOOP {n}"' for n in range(count)])
+    equal([line for line in lines if not line.startswith('emailrelay: ')], [])
 
 
 def test_domain_default(t):

@@ -1,0 +1,61 @@
+#include "os/patient_write.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+namespace os {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+// False: there is no room before that time.
+bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
+    for (;;) {
+        int left = -1;
+        if (limit) {
+            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(*limit - clock::now()).count();
+            left = static_cast<int>(std::clamp<long long>(rest, 0, INT_MAX));
+        }
+        pollfd one{fd, POLLOUT, 0};
+        const int ready = ::poll(&one, 1, left);
+        if (ready >= 0)
+            return ready > 0;
+        if (errno != EINTR)
+            return false;
+    }
+}
+
+} // namespace
+
+std::size_t write_patiently(int fd, std::string_view text,
+                            std::optional<std::chrono::milliseconds> patience) {
+    const auto limit = patience ? std::optional(clock::now() + *patience) : std::nullopt;
+    std::size_t done = 0;
+    while (done < text.size()) {
+        std::string_view piece = text.substr(done);
+        if (limit) { // so much a pipe takes without waiting once it is ready
+            piece = piece.substr(0, PIPE_BUF);
+            if (!wait_for_room(fd, limit))
+                break;
+        }
+        const ssize_t n = ::write(fd, piece.data(), piece.size());
+        if (n > 0)
+            done += static_cast<std::size_t>(n);
+        else if (n < 0 && errno == EAGAIN && !wait_for_room(fd, limit))
+            break;
+        else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+            break;
+    }
+    return done;
+}
+
+void write_to_stderr(std::string_view text) {
+    write_patiently(STDERR_FILENO, text, std::chrono::seconds(5));
+}
+
+} // namespace os
