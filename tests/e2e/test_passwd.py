@@ -1,6 +1,12 @@
 """emailrelay-passwd as a user runs it, from a pipe and from a terminal."""
+import fcntl
 import os
 import pty
+import re
+import select
+import signal
+import subprocess
+import termios
 
 import harness
 from harness import bin_dir, equal, match
@@ -39,6 +45,72 @@ def test_terminal_shows_nothing(t):
         pass
     equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
     equal(shown.replace(b'\r', b''), b'Password: \n' + masked.encode())
+
+
+class Terminal:
+    """One with a session of its own, in which `words` run."""
+
+    def __init__(self, *words):
+        self.ours, self.theirs = pty.openpty()
+        self.before = self.modes()
+        self.shown = b''
+        self.process = subprocess.Popen(words, stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def modes(self):
+        return termios.tcgetattr(self.theirs)
+
+    def echoes(self):
+        return bool(self.modes()[3] & termios.ECHO)
+
+    def wait(self, text, count=1):
+        while self.shown.count(text) < count:
+            readable, _, _ = select.select([self.ours], [], [], harness.patience)
+            if not readable:
+                harness.fail(f'not shown: {text!r} {count} times\n        but {self.shown!r}')
+            self.shown += os.read(self.ours, 1000)
+
+    def type(self, octets):
+        os.write(self.ours, octets)
+
+    def end(self):
+        status = self.process.wait(harness.patience)
+        for descriptor in (self.ours, self.theirs):
+            os.close(descriptor)
+        return status
+
+
+def test_terminal_shows_again_after_a_signal(t):
+    for number, typed in ((signal.SIGINT, b'\x03'), (signal.SIGQUIT, b'\x1c'), (signal.SIGTERM, None), (signal.SIGHUP, None)):
+        with t.row(f'{number.name} {typed}'):
+            terminal = Terminal(program)
+            terminal.wait(b'Password: ')
+            assert not terminal.echoes()
+            if typed:
+                terminal.type(b'sec' + typed)
+            else:
+                terminal.process.send_signal(number)
+            equal(terminal.process.wait(harness.patience), -number)
+            equal(terminal.modes(), terminal.before)
+            terminal.end()
+
+
+def test_terminal_shows_while_stopped(t):
+    """Under a shell with jobs: typed as a stop, asked again afterwards."""
+    harness.need('bash')
+    terminal = Terminal('bash', '--norc', '-c', f'set -m; {program}; stty -a; echo stopped; fg; echo ended $?')
+    terminal.wait(b'Password: ')
+    terminal.type(b'sec\x1a')
+    terminal.wait(b'stopped\r\n')
+    match(terminal.shown.decode(), r'[\s;]echo[\s;]')
+    terminal.wait(b'Password: ', 2)
+    assert not terminal.echoes()
+    terminal.type(b'secret\n')
+    terminal.wait(b'ended 0')
+    match(terminal.shown.decode().replace('\r', ''), re.escape(masked))
+    assert b'secret' not in terminal.shown
+    assert terminal.echoes()
+    equal(terminal.end(), 0)
 
 
 def test_secret_is_good_for_the_relay(t):
