@@ -9,6 +9,7 @@
 #include "os/clock.hpp"
 #include "os/memory.hpp"
 #include "relay/client_connection.hpp"
+#include "relay/content_pace.hpp"
 #include "relay/immediate.hpp"
 
 #include <algorithm>
@@ -21,8 +22,7 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr seconds grace_for_content{60}; // before the data rate counts
-constexpr int most_early_buffers = 64;   // that are thrown away; what a system holds for a socket is less
+constexpr int most_early_buffers = 64; // that are thrown away; what a system holds for a socket is less
 
 } // namespace
 
@@ -32,7 +32,7 @@ public:
         : guest(server.reception_, on), server_(server), worker_(on),
           client_(on, std::move(peer), {server.settings_.idle_timeout, server.settings_.command_timeout},
                   server.log_),
-          log_(client_.log()),
+          log_(client_.log()), pace_(server.settings_.data_rate),
           engine_(server.settings_.protocol, {client_.peer().address, client_.peer().unix_domain}, log_) {}
 
     ~smtp_session() override {
@@ -75,6 +75,7 @@ public:
             } else if (std::holds_alternative<smtp::begin_message>(todo)) {
                 message_.emplace(server_.services_.store.create());
             } else if (std::holds_alternative<smtp::open_content>(todo)) {
+                pace_.begin();
                 engine_.content_opened(os::local_now());
             } else if (auto* content = std::get_if<smtp::append_content>(&todo)) {
                 co_await append(content->bytes);
@@ -186,10 +187,14 @@ private:
             co_return;
         }
         using kind = client_connection::received::kind;
-        auto came = co_await client_.read(engine_.in_command() && !engine_.in_content(), too_slow_at());
+        const bool content = engine_.awaits_content();
+        const net::time_point begun = content ? steady_clock::now() : net::time_point();
+        const net::time_point too_slow = content ? pace_.too_slow_at(begun) : net::time_point::max();
+        auto came = co_await client_.read(engine_.in_command() && !engine_.in_content(), too_slow);
+        if (content)
+            pace_.waited(steady_clock::now() - begun, came.octets.size());
         switch (came.what) {
         case kind::octets:
-            content_octets_ += came.octets.size();
             if (os::memory_is_short())
                 engine_.end_session(421, "insufficient system resources", "out of memory");
             else
@@ -223,20 +228,6 @@ private:
         std::string failure = co_await client_.write(replies);
         if (!failure.empty())
             reason_ = std::move(failure);
-    }
-
-    // When the content that is being received will have come too slowly.
-    net::time_point too_slow_at() {
-        if (in_content_ != engine_.in_content()) {
-            in_content_ = !in_content_;
-            content_started_ = steady_clock::now();
-            content_octets_ = 0;
-        }
-        const std::uint64_t rate = server_.settings_.data_rate;
-        if (!in_content_ || rate == 0)
-            return net::time_point::max();
-        auto earned = seconds(static_cast<std::int64_t>(content_octets_ / rate));
-        return content_started_ + grace_for_content + earned;
     }
 
     net::awaitable<void> append(std::span<const char> bytes) {
@@ -436,6 +427,7 @@ private:
     net::worker& worker_;
     client_connection client_;
     const base::logger& log_; // of this session
+    content_pace pace_;
     smtp::server_engine engine_;
     std::optional<net::dnsbl_check> block_lists_; // while it goes on
     std::optional<spool::new_message> message_;
@@ -444,9 +436,6 @@ private:
     std::unique_ptr<verify::verifier> verifier_; // made for the first recipient
     std::optional<net::event> wake_;             // ends a pause, brings an answer about a password
     std::string reason_;                         // why the session is over; empty while it goes on
-    net::time_point content_started_{};
-    bool in_content_ = false; // at the last read: octets of DATA or BDAT are awaited
-    std::uint64_t content_octets_ = 0;
     unsigned resets_ = 0;
 };
 

@@ -294,6 +294,10 @@ bool server_engine::in_content() const noexcept {
     return impl_->state_ == impl::state::data || impl_->state_ == impl::state::chunk;
 }
 
+bool server_engine::awaits_content() const noexcept {
+    return in_content() || impl_->state_ == impl::state::chunks;
+}
+
 bool server_engine::encrypted() const noexcept {
     return impl_->tls_.has_value();
 }

@@ -201,6 +201,8 @@ public:
     bool in_command() const noexcept;
     // Within DATA, or within the octets of a BDAT chunk:
     bool in_content() const noexcept;
+    // The content of a message has begun and not ended: that, and between two chunks.
+    bool awaits_content() const noexcept;
 
     bool encrypted() const noexcept;
     const std::optional<base::tls_session>& tls() const noexcept;

@@ -487,14 +487,31 @@ def test_command_timeout(t):
 
 @harness.limit(130)
 def test_data_rate(t):
-    """After the first minute content must have come at --min-data-rate."""
+    """After the first minute content must have come at --min-data-rate. Chunks share that minute, and what a filter takes is not
+    counted."""
     relay = t.relay('--min-data-rate=1000', '--server-smtp-config=chunking', verbose=None)
-    wires = {name: relay.greeted() for name in ('slow', 'slow chunk', 'fast enough')}
+    go_on = t.folder('marks') / 'go on'
+    script = t.file('wait.sh', f'#!/bin/sh\nwhile [ ! -e "{go_on}" ]; do sleep 0.1; done\n')
+    script.chmod(0o755)
+    filtering = t.relay(f'--filter={script}', '--filter-timeout=600', '--min-data-rate=1000', spool=t.spool('filtering'), verbose=None)
+    waits = filtering.greeted()
+    waits.play("""
+        c -> MAIL FROM:<a@b>
+        s <~ 250 .*
+        c -> RCPT TO:<c@d>
+        s <~ 250 .*
+        c -> DATA
+        s <~ 354 .*
+        c -> first""")
+    waits.send(b'\r\n.\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n')
+    wires = {name: relay.greeted() for name in ('slow', 'slow chunk', 'small chunks', 'fast enough')}
     for name, wire in wires.items():
         wire.ask('MAIL FROM:<a@b>', 250)
         wire.ask('RCPT TO:<c@d>', 250)
         if name == 'slow chunk':
             wire.send(b'BDAT 1000000 LAST\r\n')
+        elif name == 'small chunks':
+            wire.send(b'BDAT 1\r\n')
         else:
             wire.ask('DATA', 354)
     start = time.monotonic()
@@ -505,11 +522,12 @@ def test_data_rate(t):
                 continue
             wire.socket.settimeout(0.01)
             with contextlib.suppress(TimeoutError, OSError):
-                wire.send(b'x' if name != 'fast enough' else b'x' * 700 + b'\r\n')
+                wire.send({'fast enough': b'x' * 700 + b'\r\n', 'small chunks': b'xBDAT 1\r\n'}.get(name, b'x'))
                 part = wire.socket.recv(1000)
-                ended[name] = (time.monotonic() - start, part)
+                if part != b'250 1 bytes received\r\n':
+                    ended[name] = (time.monotonic() - start, part)
         time.sleep(0.4)
-    for name in ('slow', 'slow chunk'):
+    for name in ('slow', 'slow chunk', 'small chunks'):
         with t.row(name):
             took, part = ended.get(name) or fail('not ended')
             equal(part, b'421 too slow\r\n')
@@ -518,4 +536,14 @@ def test_data_rate(t):
     wires['fast enough'].socket.settimeout(harness.patience)
     wires['fast enough'].send(b'.\r\n')
     equal(wires['fast enough'].reply()[0], 250)
-    relay.wait_log('smtp connection closed: content arrives too slowly: ', count=2)
+    relay.wait_log('smtp connection closed: content arrives too slowly: ', count=3)
+    with t.row('after a filter that took its time'):
+        go_on.touch()
+        waits.play("""
+            s <- 250 message processed
+            s <~ 250 .*
+            s <~ 250 .*
+            s <~ 354 .*
+            c -> second
+            c -> .
+            s <- 250 message processed""")
