@@ -37,6 +37,9 @@ constexpr std::size_t usual_path = 256;
 // What one unfinished command may hold when its length is not limited.
 constexpr std::size_t overflow = 80'000;
 
+// What is kept of the beginning of a session: enough to know HTTP and TLS by.
+constexpr std::size_t opening_octets = 15;
+
 // Text that others chose, in a reply.
 struct untrusted {
     std::string_view text;
@@ -390,11 +393,12 @@ void server_engine::impl::end_session(int code, std::string_view text, std::stri
 // A client that speaks TLS at once begins with a handshake record of version 3.x (RFC 8446 section 5.1).
 void server_engine::impl::look_at_opening() {
     constexpr std::size_t enough = 3;
-    if (opening_.size() == enough)
+    if (opening_.size() == opening_octets)
         return;
-    const auto more = input_.first(std::min(enough - opening_.size(), input_.size()));
+    const bool looked = opening_.size() >= enough;
+    const auto more = input_.first(std::min(opening_octets - opening_.size(), input_.size()));
     opening_.append(more.data(), more.size());
-    if (!tls_ && opening_.size() == enough && opening_.starts_with("\x16\x03") && opening_[2] <= 4)
+    if (!tls_ && !looked && opening_.size() >= enough && opening_.starts_with("\x16\x03") && opening_[2] <= 4)
         log_.warning("received unexpected tls handshake packet from remote client: "
                      "try enabling implicit tls (smtps)");
 }
@@ -420,6 +424,14 @@ step server_engine::impl::receive_command() {
         close("too many commands");
         return std::nullopt;
     }
+    // A web browser can be made to post a mail dialogue to any port; it cannot be made to leave out its
+    // request line, however long that is.
+    if (std::exchange(first_command_, false) &&
+        is_http_method(line->too_long ? parse_command(opening_).word : c.word)) {
+        reply("500 command unrecognized");
+        close("http request");
+        return std::nullopt;
+    }
     if (line->too_long) {
         reply("500 line too long");
         count_syntax_error();
@@ -429,13 +441,6 @@ step server_engine::impl::receive_command() {
 }
 
 step server_engine::impl::dispatch(const command& c) {
-    // A web browser can be made to post a mail dialogue to any port; it cannot be made to leave out its
-    // request line.
-    if (std::exchange(first_command_, false) && is_http_method(c.word)) {
-        reply("500 command unrecognized");
-        close("http request");
-        return std::nullopt;
-    }
     switch (c.what) {
     case verb::helo:
         return do_helo(base::trim(c.argument));

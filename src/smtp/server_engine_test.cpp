@@ -214,6 +214,12 @@ TEST_F(server_engine, http_methods_end_the_session_when_they_come_first) {
         play(greeting() + lines{"C: "s + method + " / HTTP/1.1"} + unrecognized +
              lines{"A: close: http request"});
     play(hello() + lines{"C: GET / HTTP/1.1"} + unrecognized + lines{"C: NOOP", "S: 250 noop"});
+    play(greeting() + lines{"C: POST /" + std::string(5000, 'a') + " HTTP/1.1"} + unrecognized +
+         lines{"A: close: http request"});
+    play(greeting() +
+         lines{"C: POSTAL " + std::string(5000, 'a'), "S: 500 line too long", "C: NOOP", "S: 250 noop"});
+    play(hello() + lines{"C: POST /" + std::string(5000, 'a') + " HTTP/1.1", "S: 500 line too long",
+                         "C: NOOP", "S: 250 noop"});
     play(greeting() + lines{"C: get / HTTP/1.1"} + unrecognized + lines{"C: NOOP", "S: 250 noop"});
 }
 

@@ -904,8 +904,8 @@ def test_too_many_commands(t):
 
 def test_http_ends_the_session(t):
     relay = t.relay()
-    for verb in ('GET / HTTP/1.1', 'POST /x HTTP/1.0'):
-        with t.row(verb), relay.connect() as wire:
+    for verb in ('GET / HTTP/1.1', 'POST /x HTTP/1.0', f'POST /{"x" * 5000} HTTP/1.1'):
+        with t.row(verb[:20]), relay.connect() as wire:
             wire.expect(greeting)
             wire.send(verb.encode() + b'\r\nHost: x\r\nMAIL FROM:<a@b>\r\n\r\n')
             lines = []
