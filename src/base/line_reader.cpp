@@ -41,7 +41,8 @@ std::optional<line_reader::line> line_reader::take(std::span<const char>& input)
     return finish(kept_.view().substr(0, size), size);
 }
 
-line_reader::line line_reader::finish(std::string_view text, std::size_t size) const {
+line_reader::line line_reader::finish(std::string_view text, std::size_t size) {
+    ++finished_;
     if (limit_ && size > limit_)
         return {{}, size, true};
     return {text, size, false};

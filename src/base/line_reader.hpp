@@ -9,6 +9,7 @@
 #include "base/secret_text.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -33,16 +34,19 @@ public:
     // A line has begun and not ended.
     bool begun() const noexcept { return size_ != 0; }
     std::size_t size() const noexcept { return size_; }
+    // Lines that have ended.
+    std::uint64_t finished() const noexcept { return finished_; }
 
 private:
-    line finish(std::string_view text, std::size_t size) const;
+    line finish(std::string_view text, std::size_t size);
     void keep(std::string_view piece);
 
     std::size_t limit_;
     secret_text kept_;          // the beginning of an unfinished line, unless that is too long already
     std::size_t size_ = 0;      // of the unfinished line so far
     bool ends_with_cr_ = false; // the unfinished line does
-    bool handed_out_ = false;   // kept_ is a line that the caller may still look at
+    std::uint64_t finished_ = 0;
+    bool handed_out_ = false; // kept_ is a line that the caller may still look at
 };
 
 } // namespace base

@@ -583,6 +583,10 @@ bool server_engine::in_command() const noexcept {
     return impl_->lines.begun();
 }
 
+std::uint64_t server_engine::lines() const noexcept {
+    return impl_->lines.finished();
+}
+
 bool server_engine::took_secret() noexcept {
     bool begun = impl_->lines.begun(); // who knows what it is going to be
     return std::exchange(impl_->secret_taken, false) || begun;

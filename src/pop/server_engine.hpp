@@ -121,6 +121,8 @@ public:
     bool has_output() const noexcept;
     std::string take_output();
     bool in_command() const noexcept; // a line has begun and not ended
+    // Lines that have ended so far: whether it is still the same one.
+    std::uint64_t lines() const noexcept;
 
     // Whether a password, or the beginning of one, may have been among the octets fed: the buffer is to be
     // wiped.

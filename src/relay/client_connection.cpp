@@ -20,10 +20,13 @@ client_connection::client_connection(net::worker& on, net::stream peer, limits l
     : worker_(on), peer_(std::move(peer)), limits_(l),
       log_(server.with_peer(peer_.peer().address, std::to_string(peer_.peer().port))) {}
 
-net::awaitable<client_connection::received> client_connection::read(bool in_command, net::time_point limit) {
+net::awaitable<client_connection::received> client_connection::read(command_progress now,
+                                                                    net::time_point limit) {
     using kind = received::kind;
+    if (std::exchange(progress_, now) != now)
+        command_started_ = std::chrono::steady_clock::now();
     const net::time_point idle = net::deadline_after(limits_.idle);
-    const net::time_point unfinished = in_command && limits_.command.count() > 0
+    const net::time_point unfinished = now.begun && limits_.command.count() > 0
                                            ? command_started_ + limits_.command
                                            : net::time_point::max();
     peer_.deadline(std::min({idle, unfinished, limit}));
@@ -50,8 +53,6 @@ net::awaitable<client_connection::received> client_connection::read(bool in_comm
             buffer_.give_back();
             continue; // not for us after all
         }
-        if (!in_command)
-            command_started_ = std::chrono::steady_clock::now();
         octets_read_ = *n;
         co_return received{.octets = buffer_.bytes().first(*n)};
     }

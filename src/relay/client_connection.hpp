@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,9 +45,15 @@ public:
         std::string reason{};
     };
 
-    // Waits for octets: no longer than the idle time, nor for the rest of a command (`in_command`: the client
-    // has begun one), nor beyond `limit`.
-    net::awaitable<received> read(bool in_command, net::time_point limit = net::time_point::max());
+    // How far the client has come with its commands.
+    struct command_progress {
+        bool begun = false;         // one, and not finished it
+        std::uint64_t finished = 0; // lines: when they are more, another command has begun
+        bool operator==(const command_progress&) const = default;
+    };
+
+    // Waits for octets: no longer than the idle time, nor for the rest of a command, nor beyond `limit`.
+    net::awaitable<received> read(command_progress now, net::time_point limit = net::time_point::max());
 
     // With a password in it it is wiped.
     void give_buffer_back(bool had_secret);
@@ -71,6 +78,7 @@ private:
     base::logger log_;
     net::buffer_pool::loan buffer_;
     std::size_t octets_read_ = 0; // into the buffer; 0 when there is none
+    command_progress progress_{}; // at the last read
     net::time_point command_started_{};
 };
 

@@ -112,7 +112,8 @@ private:
             co_return;
         }
         using kind = client_connection::received::kind;
-        auto came = co_await client_.read(engine_.in_command());
+        const client_connection::command_progress progress{engine_.in_command(), engine_.lines()};
+        auto came = co_await client_.read(progress);
         if (came.what == kind::octets && os::memory_is_short())
             engine_.end_session("insufficient system resources", "out of memory");
         else if (came.what == kind::octets)

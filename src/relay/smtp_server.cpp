@@ -190,7 +190,9 @@ private:
         const bool content = engine_.awaits_content();
         const net::time_point begun = content ? steady_clock::now() : net::time_point();
         const net::time_point too_slow = content ? pace_.too_slow_at(begun) : net::time_point::max();
-        auto came = co_await client_.read(engine_.in_command() && !engine_.in_content(), too_slow);
+        const client_connection::command_progress progress{engine_.in_command() && !engine_.in_content(),
+                                                           engine_.lines()};
+        auto came = co_await client_.read(progress, too_slow);
         if (content)
             pace_.waited(steady_clock::now() - begun, came.octets.size());
         switch (came.what) {

@@ -293,6 +293,10 @@ bool server_engine::in_command() const noexcept {
     return impl_->line_.begun();
 }
 
+std::uint64_t server_engine::lines() const noexcept {
+    return impl_->line_.finished();
+}
+
 bool server_engine::in_content() const noexcept {
     return impl_->state_ == impl::state::data || impl_->state_ == impl::state::chunk;
 }

@@ -199,6 +199,8 @@ public:
 
     // For the limits on time, asked after read_more. From the first octet of a command line to its last:
     bool in_command() const noexcept;
+    // Lines that have ended so far: whether it is still the same one.
+    std::uint64_t lines() const noexcept;
     // Within DATA, or within the octets of a BDAT chunk:
     bool in_content() const noexcept;
     // The content of a message has begun and not ended: that, and between two chunks.

@@ -1250,7 +1250,11 @@ TEST_F(server_engine, tells_whether_a_command_or_content_is_unfinished) {
     EXPECT_TRUE(is(false, false));
     r.feed("H");
     EXPECT_TRUE(is(true, false));
-    r.feed("ELO x\r");
+    EXPECT_EQ(r.engine().lines(), 0U);
+    r.feed("ELO x\r\nRS");
+    EXPECT_TRUE(is(true, false));
+    EXPECT_EQ(r.engine().lines(), 1U);
+    r.feed("ET\r");
     EXPECT_TRUE(is(true, false));
     r.feed("\n");
     EXPECT_TRUE(is(false, false));

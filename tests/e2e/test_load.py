@@ -483,6 +483,13 @@ def test_command_timeout(t):
     with t.row('between commands it does not run'), relay.greeted() as wire:
         time.sleep(1.3)
         wire.ask('NOOP', 250)
+    relay = t.relay('--command-timeout=4', '--max-idle-commands=0', spool=t.spool('overlapping'), verbose=None)
+    with t.row('each packet ends one command and begins the next'), relay.greeted() as wire:
+        start = time.monotonic()
+        wire.send(b'NO')
+        while time.monotonic() - start < 6:
+            wire.send(b'OP\r\nNO')
+            wire.expect('250 noop')
 
 
 @harness.limit(130)

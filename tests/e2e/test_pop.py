@@ -476,6 +476,14 @@ def test_time_limits(t):
     wire.send(b'STA')
     wire.closed()
     relay.wait_log(r'pop connection closed: command timeout: command not finished after 1s: 127\.0\.0\.1:\d+$')
+    relay.terminate()
+    relay = start(t, '--command-timeout=4', spool=relay.spool)
+    wire = Pop.to(relay, 'bob')
+    begin = time.monotonic()
+    wire.send(b'NO')
+    while time.monotonic() - begin < 6:  # each packet ends one command and begins the next
+        wire.send(b'OP\r\nNO')
+        match(wire.line(), r'^\+OK')
 
 
 def resident(relay):
