@@ -13,6 +13,8 @@ namespace {
 constexpr std::string_view the_prompt = "E-MailRelay> ";
 constexpr std::string_view no_remote_server = "error: no remote server configured: use --forward-to";
 
+constexpr std::size_t output_piece = 32 * 1024; // more than that is written before more is made
+
 struct topic {
     std::string_view name;
     std::string_view text; // lines separated by \n
@@ -88,6 +90,8 @@ action server_engine::next() {
     for (;;) {
         if (over_)
             return close_session{reason_};
+        if (output_.size() >= output_piece)
+            return write_output{};
         auto line = take_line();
         if (!line)
             return read_more{};

@@ -38,6 +38,8 @@ struct server_settings {
 // ---- what the driver has to do
 
 struct read_more {}; // write take_output(), then wait for input, events or the end of a flush
+struct write_output {
+}; // much has gathered, and input may be left: write take_output(), then go on. No answer.
 
 struct list_messages { // answer: listed()
     enum class which { ready, failed, held } what = which::ready;
@@ -70,7 +72,7 @@ struct close_session {
 
 using action = std::variant<read_more, list_messages, show_message, change_message, unfail_all, forward_now,
                             flush_now, begin_events, tell_status, tell_counters, enable_smtp, switch_dnsbl,
-                            terminate, close_session>;
+                            terminate, close_session, write_output>;
 
 class server_engine {
 public:

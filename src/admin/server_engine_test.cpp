@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <memory>
 
 using testing::HasSubstr;
@@ -26,7 +27,9 @@ public:
         return s;
     }
 
+    // All of the output; the most that was held of it is in `most_held`.
     std::string say(std::string_view text, std::size_t piece = std::string_view::npos) {
+        written.clear();
         while (!text.empty() && !closed) {
             auto part = text.substr(0, piece);
             text.remove_prefix(part.size());
@@ -35,7 +38,14 @@ public:
             engine.feed({copy.get(), part.size()});
             go_on();
         }
-        return engine.take_output();
+        write();
+        return written;
+    }
+
+    void write() {
+        const std::string piece = engine.take_output();
+        most_held = std::max(most_held, piece.size());
+        written += piece;
     }
 
     void go_on() {
@@ -43,6 +53,10 @@ public:
             action todo = engine.next();
             if (std::holds_alternative<read_more>(todo))
                 return;
+            if (std::holds_alternative<write_output>(todo)) {
+                write();
+                continue;
+            }
             if (auto* end = std::get_if<close_session>(&todo)) {
                 closed = true;
                 reason = end->reason;
@@ -95,6 +109,8 @@ public:
     base::result<void> outcome{};
     status_report now;
     std::string asked;
+    std::string written;
+    std::size_t most_held = 0;
     bool closed = false;
     std::string reason;
 };
@@ -126,6 +142,17 @@ TEST(admin_engine, line_ends_are_those_of_the_first_line) {
 TEST(admin_engine, several_commands_in_one_piece) {
     client c;
     EXPECT_EQ(c.say("help\nlist\npid\n"), commands + "\n" + prompt + "<none>\n" + prompt + "4711\n" + prompt);
+}
+
+TEST(admin_engine, answers_to_many_commands_do_not_gather) {
+    client c;
+    std::string many, answers;
+    for (int i = 0; i < 10'000; ++i) {
+        many += "pid\n";
+        answers += "4711\n" + prompt;
+    }
+    EXPECT_EQ(c.say(many), answers);
+    EXPECT_LT(c.most_held, 33'000U);
 }
 
 TEST(admin_engine, replies) {

@@ -92,6 +92,10 @@ private:
     net::awaitable<void> act(admin::action& todo) {
         if (std::holds_alternative<admin::read_more>(todo)) {
             co_await exchange();
+        } else if (std::holds_alternative<admin::write_output>(todo)) {
+            co_await write_output();
+            end_if_stopping();
+            co_await net::give_way(); // an administrator with that much to ask is not the only one
         } else if (auto* list = std::get_if<admin::list_messages>(&todo)) {
             auto state = state_of(list->what);
             auto job = [this, state] {
@@ -143,12 +147,8 @@ private:
         bool written = co_await write_output();
         if (!written)
             co_return;
-        if (server_.reception_.stopping() && !flush_) {
-            over_ = true;
-            reason_ = "shutdown";
-            co_return;
-        }
-        if (news_)
+        end_if_stopping();
+        if (over_ || news_)
             co_return;
         peer_.deadline(net::time_point::max());
         waiting_ = true;
@@ -166,6 +166,13 @@ private:
             gone();
         else
             engine_.feed(buffer_.bytes().first(*n));
+    }
+
+    void end_if_stopping() {
+        if (over_ || flush_ || !server_.reception_.stopping())
+            return;
+        over_ = true;
+        reason_ = "shutdown";
     }
 
     void gone() {

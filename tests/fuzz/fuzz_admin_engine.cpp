@@ -26,6 +26,10 @@ struct player {
             admin::action todo = engine.next();
             if (std::holds_alternative<admin::read_more>(todo))
                 break;
+            if (std::holds_alternative<admin::write_output>(todo)) {
+                record += engine.take_output();
+                continue;
+            }
             record += static_cast<char>('A' + todo.index());
             if (std::holds_alternative<admin::close_session>(todo)) {
                 closed = true;
