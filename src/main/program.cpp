@@ -9,6 +9,7 @@
 
 #include "net/signals.hpp"
 #include "net/worker.hpp"
+#include "os/end_limit.hpp"
 #include "os/filesystem.hpp"
 #include "os/identity.hpp"
 #include "os/log_writer.hpp"
@@ -55,6 +56,8 @@ std::size_t descriptors_for_sessions(const config::configuration& config) {
 }
 
 constexpr std::chrono::seconds patience{5}; // for what is under way when the process is told to end
+// Then for threads that may be in the middle of writing a file, for other processes, and for the log.
+constexpr std::chrono::seconds longest_end{20};
 
 void say(const std::string& text) {
     os::write_to_stderr("emailrelay: " + text + "\n");
@@ -114,11 +117,14 @@ public:
         }
         if (auto opened = open(); opened.has_error()) {
             int code = fail(opened.error());
+            const os::end_limit limit(longest_end, signal_, code);
             end();
             return tell(code);
         }
         start();
         (*workers_)[0].run();
+        const int code = client_error_.empty() ? 0 : 1;
+        const os::end_limit limit(longest_end, signal_, code);
         end(); // the log is complete: what is said now stands behind its last line
         if (no_messages_)
             say("no messages to send");
@@ -126,7 +132,7 @@ public:
             say("error: " + client_error_);
         if (signal_ != 0)
             os::die_by(signal_);
-        return client_error_.empty() ? 0 : 1;
+        return code;
     }
 
 private:

@@ -11,6 +11,8 @@ import time
 
 import harness
 from harness import equal, fail, is_root, match, need
+from test_bad_programs import starters
+from test_filters import script
 
 
 def daemon(t, *options, spool=None, port=None, status=0):
@@ -203,6 +205,30 @@ def test_stop_with_open_sessions(t):
     for wire in wires:
         line = wire.line()
         assert line is None or line.startswith('421'), line
+
+
+@harness.limit(120)
+def test_the_end_waits_for_nothing_for_ever(t):
+    """A thread that reads what nobody writes (it might be a file server that does not answer), a process that is stopped."""
+    spool = t.spool()
+    secrets = t.file('auth', 'server plain joe pass\n')
+    by_file = t.relay(spool=spool, server_auth=secrets)
+    by_process = t.relay(spool=t.spool('b'), filter=script(t, 'exit 0'))
+    harness.until(lambda: starters(by_process.pid), 'the keeper of the starter')
+    os.kill(starters(by_process.pid)[0], signal.SIGSTOP)
+    secrets.unlink()
+    os.mkfifo(secrets)
+
+    def has_a_reader():
+        with by_file.connect() as wire, contextlib.suppress(OSError):
+            wire.send('EHLO x\r\n')
+            return os.open(secrets, os.O_WRONLY | os.O_NONBLOCK)
+
+    harness.until(has_a_reader, 'the file being read')
+    for relay in (by_file, by_process):
+        relay.signal(signal.SIGTERM)
+    for relay in (by_file, by_process):
+        equal(relay.wait(60), -signal.SIGTERM)
 
 
 def test_pid_file(t):
