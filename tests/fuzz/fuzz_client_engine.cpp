@@ -1,7 +1,8 @@
 // The client engine against a hostile server.
 //
 // Input: parts separated by 0x1f. The first holds option letters: p pipelining, a each message begins behind
-// the one before, s forward to some, b binarymime content, 8 8-bit content, u UTF-8 mailboxes, l lenient.
+// the one before, s forward to some, b binarymime content, m for the second message alone, 8 8-bit content, u
+// UTF-8 mailboxes, l lenient.
 // Then content, reverse-path, and what the server does in its turns: an empty part closes, a part 0x1e is
 // silence, anything else is sent.
 //
@@ -171,6 +172,10 @@ trace play(const script& s, std::size_t piece) {
     if (s.has('b'))
         envelope.content = mail::body_type::binary_mime;
 
+    mail::envelope second = envelope;
+    if (s.has('m'))
+        second.content = mail::body_type::binary_mime;
+
     line_sink sink;
     smtp::client_engine engine(settings, base::logger(sink));
     wire peer(s.content);
@@ -188,9 +193,8 @@ trace play(const script& s, std::size_t piece) {
         peer.take(bytes);
     };
     const auto send = [&] {
-        ++messages;
         unsent = s.content;
-        engine.send(envelope, s.content.size());
+        engine.send(messages++ == 0 ? envelope : second, s.content.size());
     };
     for (int steps = 0; steps < 100'000; ++steps) {
         const smtp::client_action action = engine.next();
@@ -234,7 +238,7 @@ trace play(const script& s, std::size_t piece) {
             peer.content_follows();
             engine.content(part, unsent.empty());
             if (s.has('a') && unsent.empty() && messages < 2)
-                next_has_begun = engine.follow(envelope, s.content.size());
+                next_has_begun = engine.follow(second, s.content.size());
         } else if (const auto* done = std::get_if<smtp::message_done>(&action)) {
             using result = smtp::message_done::result;
             const bool sent = done->what == result::sent || done->what == result::sent_to_some;
