@@ -207,6 +207,19 @@ TEST(scram_exchange, as_it_goes) {
     EXPECT_TRUE(scram(mechanism::scram_sha_256, {"n,,", "I\u2168", "xay"}).starts_with("yes"));
 }
 
+// U+00AD is prepared to nothing: however many there are, "me" is left, unless nobody prepares it.
+TEST(scram_exchange, long_names_are_not_prepared) {
+    const auto name_of = [](std::size_t octets) {
+        std::string name = octets % 2 == 0 ? "me" : "m\u200de"; // 3 octets, prepared to nothing too
+        while (name.size() < octets)
+            name += "\u00ad";
+        return name;
+    };
+    EXPECT_TRUE(scram(mechanism::scram_sha_256, {"n,,", name_of(255)}).starts_with("yes"));
+    EXPECT_TRUE(scram(mechanism::scram_sha_256, {"n,,", name_of(256)}).starts_with("final: no"));
+    EXPECT_TRUE(scram(mechanism::scram_sha_256, {"n,,", name_of(9000)}).starts_with("final: no"));
+}
+
 TEST(scram_exchange, channel_binding) {
     const scram_client bound{"p=tls-exporter,,", "me", "my pass", "0123"};
     EXPECT_TRUE(scram(mechanism::scram_sha_256_plus, bound).starts_with("yes me"));

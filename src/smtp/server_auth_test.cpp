@@ -286,6 +286,14 @@ TEST_F(server_auth, guesses_are_slow_and_few) {
     EXPECT_EQ(last->record.back(), "A: close: too many protocol errors from the client");
 }
 
+TEST_F(server_auth, beginning_and_cancelling_has_an_end) {
+    settings.max_other_errors = 3;
+    EXPECT_THAT(talk("AUTH PLAIN\r\n*\r\nAUTH LOGIN\r\n*\r\nAUTH PLAIN !\r\nNOOP\r\n"),
+                ElementsAre("S: 334 ", "S: 501 authentication cancelled", "S: 334 VXNlcm5hbWU6",
+                            "S: 501 authentication cancelled", "S: 501 invalid argument",
+                            "A: close: too many protocol errors from the client"));
+}
+
 TEST_F(server_auth, long_lines) {
     const std::string x12288(12'288, 'A'), x12289(12'289, 'A'), x4097(4097, 'x');
     auto r = recorder();

@@ -861,6 +861,7 @@ step server_engine::impl::do_auth(std::string_view argument) {
                                    : "invalid base64 encoding of AUTH parameter");
         reply("501 invalid argument");
         exchange_.reset();
+        count_syntax_error();
         return std::nullopt;
     }
     const base::secret_text response = base::secret_text::taken_from(*decoded);
@@ -882,8 +883,7 @@ step server_engine::impl::receive_auth_response() {
         exchange_.reset();
         state_ = state::idle;
         reply(line->too_long ? "500 line too long" : "501 authentication cancelled");
-        if (line->too_long)
-            count_syntax_error();
+        count_syntax_error();
         return std::nullopt;
     }
     auto decoded = base::base64_decode(line->text);
