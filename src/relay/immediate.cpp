@@ -10,6 +10,12 @@ namespace {
 const smtp::commit_outcome forwarded{};
 const smtp::commit_outcome forwarding_failed{452, "forwarding failed"};
 
+// Whether the next hop's code may be our reply to the end of data: it refuses (RFC 5321 section 4.2.1), and
+// does not say that the connection ends, as 421 does, for ours goes on.
+bool refuses(int code) {
+    return code >= 400 && code < 600 && code != 421;
+}
+
 // The next hop's answer, as the submitter is to see it.
 smtp::commit_outcome answer_to(const smtp::message_done& done) {
     using result = smtp::message_done::result;
@@ -20,7 +26,7 @@ smtp::commit_outcome answer_to(const smtp::message_done& done) {
     case result::recipients_refused:
         return {452, "one or more recipients rejected"};
     case result::refused:
-        if (done.code) {
+        if (done.code && refuses(*done.code)) {
             std::string text = done.reason;
             std::replace(text.begin(), text.end(), '\n', ' ');
             return {*done.code, std::move(text)};

@@ -44,7 +44,7 @@ outcomes = {
     'MAIL, several lines': ({'MAIL': '550-go\r\n550-far\r\n550 away'}, [], '550 go far away', 'bad', r'go\nfar\naway', '550',
                             ['MAIL']),
     'MAIL, odd octets': ({'MAIL': b'550 a\\b\tc\x01\r\n'}, [], r'550 a\\b\tc\x01', 'bad', r'a\\b\tc\x01', '550', ['MAIL']),
-    'MAIL 421': ({'MAIL': '421 closing'}, [], '421 closing', 'bad', 'closing', '421', ['MAIL']),
+    'MAIL 421': ({'MAIL': '421 closing'}, [], failed, 'bad', 'closing', '421', ['MAIL']),
     'MAIL 3xx': ({'MAIL': '354 what'}, [], failed, 'bad', 'smtp error: unexpected response: what', '', ['MAIL']),
     'MAIL 251': ({'MAIL': '251 what'}, [], failed, 'bad', 'smtp error: unexpected response: what', '', ['MAIL']),
 
@@ -62,6 +62,9 @@ outcomes = {
     'DATA 250': ({'DATA': '250 what'}, [], failed, 'bad', 'smtp error: unexpected response: what', '', None),
     'dot 5xx': ({'.': '552 too big'}, [], '552 too big', 'bad', 'too big', '552', ['MAIL', 'RCPT', 'RCPT', 'DATA']),
     'dot 4xx': ({'.': '452-disk\r\n452 full'}, [], '452 disk full', 'bad', r'disk\nfull', '452', ['MAIL', 'RCPT', 'RCPT', 'DATA']),
+    'dot 421': ({'.': '421 bye'}, [], failed, 'bad', 'bye', '421', ['MAIL', 'RCPT', 'RCPT', 'DATA']),
+    'dot 3xx': ({'.': '354 go on'}, [], failed, 'bad', 'go on', '354', None),
+    'dot 1xx': ({'.': '199 what'}, [], failed, 'bad', 'what', '199', None),
     'dot, code only': ({'.': '554'}, [], '554 ', 'bad', '', '554', None),
 
     'greeting 5xx': ({'greeting': '554 no service'}, [], failed, 'bad', 'smtp error: unexpected response: no service', '', []),
