@@ -44,11 +44,13 @@ std::size_t write_patiently(int fd, std::string_view text,
                 break;
         }
         const ssize_t n = ::write(fd, piece.data(), piece.size());
-        if (n > 0)
+        if (n > 0) {
             done += static_cast<std::size_t>(n);
-        else if (n < 0 && errno == EAGAIN && !wait_for_room(fd, limit))
-            break;
-        else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+            continue;
+        }
+        const bool interrupted = n < 0 && errno == EINTR;
+        const bool full = n < 0 && errno == EAGAIN;
+        if (!interrupted && !(full && wait_for_room(fd, limit)))
             break;
     }
     return done;
