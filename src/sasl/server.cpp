@@ -198,9 +198,10 @@ step server_exchange::cram(std::string_view response) {
 
 // ---- SCRAM (RFC 5802 section 5)
 
-// The same for every name on each connection, whether there is such a user or not.
+// The same for every name on each connection, whether there is such a user or not, and however it is spelt:
+// keys are computed once.
 std::string server_exchange::scram_salt() const {
-    return hmac(hash_function::sha256, server_.salt_key_->view(), id_).substr(0, 16);
+    return hmac(hash_function::sha256, server_.salt_key_->view(), prepared_id_).substr(0, 16);
 }
 
 // "n,a=authzid,n=user,r=nonce": client-first-message.
@@ -238,9 +239,10 @@ step server_exchange::scram_first(std::string_view message) {
     }
 
     entry_ = server_.secrets_->server("plain", id_);
-    if (entry_ == nullptr && id_.size() <= longest_prepared_name)
-        if (const auto prepared = saslprep(id_))
-            entry_ = server_.secrets_->server("plain", *prepared);
+    const auto prepared = id_.size() <= longest_prepared_name ? saslprep(id_) : std::nullopt;
+    prepared_id_ = prepared.value_or(id_);
+    if (entry_ == nullptr)
+        entry_ = server_.secrets_->server("plain", prepared_id_);
     nonce_ = fmt::format("{}{}", *nonce, facts_.nonce);
     const std::string first =
         fmt::format("r={},s={},i={}", nonce_, base::base64_encode(scram_salt()), our_iterations);

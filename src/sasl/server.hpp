@@ -128,6 +128,7 @@ private:
     const secret_entry* entry_ = nullptr;
 
     // SCRAM
+    std::string prepared_id_;
     std::string gs2_header_;
     const channel_binding* binding_ = nullptr;
     std::string nonce_;
