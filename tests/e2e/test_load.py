@@ -530,8 +530,8 @@ def test_data_rate(t):
             wire.socket.settimeout(0.01)
             with contextlib.suppress(TimeoutError, OSError):
                 wire.send({'fast enough': b'x' * 700 + b'\r\n', 'small chunks': b'xBDAT 1\r\n'}.get(name, b'x'))
-                part = wire.socket.recv(1000)
-                if part != b'250 1 bytes received\r\n':
+                part = wire.socket.recv(1000).replace(b'250 1 bytes received\r\n', b'')
+                if part:
                     ended[name] = (time.monotonic() - start, part)
         time.sleep(0.4)
     for name in ('slow', 'slow chunk', 'small chunks'):
