@@ -8,12 +8,17 @@
 #include "filter/message_files.hpp"
 #include "filter/parameters.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace filter {
 
 namespace {
+
+// Each new message names all of them, and is stored at once with the others.
+constexpr std::size_t most_groups = 500;
 
 std::string port_in(const parameters& given) {
     for (const std::string& word : given.words())
@@ -51,6 +56,9 @@ base::result<result> split::work_on(const job& now) {
     auto groups = by_domain(read->value.to_remote, raw_);
     if (groups.empty())
         return result::ok();
+    if (groups.size() > most_groups)
+        return base::error{{}, fmt::format("too many domains: {}, {} at most", groups.size(), most_groups)};
+    read->value.to_remote.clear(); // the groups have them
 
     std::vector<std::string> ids{now.id};
     while (ids.size() < groups.size())

@@ -343,6 +343,14 @@ def test_split_in_few(t):
             os.unlink(relay.spool.path / name)
 
 
+def test_split_in_many(t):
+    relay = t.relay(filter='split:')
+    for number, answer in ((501, (452, ['failed'])), (500, processed)):
+        equal(submit(relay, to=[f'a@{n}.example' for n in range(number)]), answer)
+    equal(len(relay.spool.messages()), 500)
+    relay.wait_log('too many domains: 501, 500 at most')
+
+
 def test_split_goes_on_although_the_chain_fails(t):
     relay = t.relay('--filter=split:,exit:1')
     equal(submit(relay, to=['a@x', 'b@y']), (452, ['rejected']))
