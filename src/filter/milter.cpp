@@ -15,6 +15,7 @@ namespace filter {
 namespace {
 
 constexpr std::size_t longest_header = 1024 * 1024;
+constexpr std::size_t most_fields = 5000; // each is held as long as the milter talks, and looked for by edits
 constexpr std::size_t copied_at_once = 64 * 1024;
 // A milter that is not ready yet says so, and gets its time once more; this many times for one reply.
 constexpr int most_times = 20;
@@ -186,6 +187,8 @@ base::result<void> milter::load(const job& now, message& into) {
     into.header = mail::read_header(beginning);
     if (into.header.size == longest_header)
         return base::error{{}, "header too long for a milter"};
+    if (into.header.section.fields().size() > most_fields)
+        return base::error{{}, "too many header fields for a milter"};
     into.hidden = hidden_fields(now, into.header.section);
     into.at = into.header.size;
     into.description = describe(now, into.envelope.value, into.header.section, into.hidden, size);

@@ -293,6 +293,17 @@ def test_milter_hears_everything(t):
     equal(sum(h[1] for h in first if h[0] == 'body'), 100_000 + 8)
 
 
+def test_milter_with_many_fields(t):
+    program, address = milter(t)
+    relay = t.relay(filter=f'milter:{address}')
+    with relay.greeted() as wire:  # the relay's own Received line is one, which no milter sees
+        for fields, answer in ((5000, (452, ['failed'])), (4999, (250, ['message processed']))):
+            equal(wire.submit(b'a:b\r\n' * fields + b'\r\n'), answer)
+    relay.wait_log('too many header fields for a milter')
+    program.wait_output(r'^\["eom"')
+    equal(steps(program).count('header'), 4999)
+
+
 @limit(240)
 def test_milter_verdicts(t):
     def place(n):
