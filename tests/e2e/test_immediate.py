@@ -374,11 +374,11 @@ def test_closed_between_two_messages(t):
 
 
 def test_421_between_two_messages(t):
-    """A limit of messages per connection, announced by 421: refused as the next hop said it, then a new connection."""
+    """A limit of messages per connection, announced by 421: our client is to try again, but our connection with it goes on."""
     hop = t.next_hop({'MAIL': ['250 ok', '421 too many messages', '250 ok']})
     relay = immediate(t, hop.address)
     with relay.greeted() as wire:
-        equal([submit(wire) for _ in range(3)], ['250 message processed', '421 too many messages', '250 message processed'])
+        equal([submit(wire) for _ in range(3)], ['250 message processed', '452 forwarding failed', '250 message processed'])
     equal(hop.connections, 2)
 
 
