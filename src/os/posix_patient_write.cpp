@@ -13,12 +13,14 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+constexpr auto for_ever = clock::time_point::max();
+
 // False: there is no room before that time.
-bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
+bool wait_for_room(int fd, clock::time_point limit) {
     for (;;) {
         int left = -1;
-        if (limit) {
-            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(*limit - clock::now()).count();
+        if (limit != for_ever) {
+            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(limit - clock::now()).count();
             left = static_cast<int>(std::clamp<long long>(rest, 0, INT_MAX));
         }
         pollfd one{fd, POLLOUT, 0};
@@ -34,11 +36,11 @@ bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
 
 std::size_t write_patiently(int fd, std::string_view text,
                             std::optional<std::chrono::milliseconds> patience) {
-    const auto limit = patience ? std::optional(clock::now() + *patience) : std::nullopt;
+    const auto limit = patience ? clock::now() + *patience : for_ever;
     std::size_t done = 0;
     while (done < text.size()) {
         std::string_view piece = text.substr(done);
-        if (limit) { // so much a pipe takes without waiting once it is ready
+        if (patience) { // so much a pipe takes without waiting once it is ready
             piece = piece.substr(0, PIPE_BUF);
             if (!wait_for_room(fd, limit))
                 break;
