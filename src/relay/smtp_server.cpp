@@ -107,8 +107,9 @@ public:
     }
 
 private:
-    // What the engine keeps of a message, its recipients above all, is the session's own: if there is no
-    // memory for it the session ends.
+    // What a client makes the engine keep of a message, its recipients above all, is the session's own: if
+    // there is no memory for it the session ends. To wait for memory would hold up all other sessions of
+    // this thread, those too whose end would give some back.
     smtp::server_action next_action() {
         os::allocations_may_fail here;
         return engine_.next();
@@ -117,6 +118,16 @@ private:
     void feed(std::span<const char> octets) {
         os::allocations_may_fail here;
         engine_.feed(octets);
+    }
+
+    void recipient_checked(smtp::recipient_verdict answer) {
+        os::allocations_may_fail here;
+        engine_.recipient_checked(std::move(answer));
+    }
+
+    void take_content(std::span<const char> octets) {
+        os::allocations_may_fail here;
+        message_->append(octets);
     }
 
     // A client that is blocked hears nothing; what one has sent before it was greeted is thrown away, if it
@@ -235,7 +246,7 @@ private:
     net::awaitable<void> append(std::span<const char> bytes) {
         if (!message_)
             co_return;
-        message_->append(bytes);
+        take_content(bytes);
         if (!message_->needs_write())
             co_return;
         auto write = [m = &*message_] {
@@ -249,7 +260,7 @@ private:
         answer.address = ask.address;
         const verifier_settings* settings = server_.services_.verifier;
         if (!settings) {
-            engine_.recipient_checked(std::move(answer));
+            recipient_checked(std::move(answer));
             co_return;
         }
         if (!verifier_)
@@ -282,7 +293,7 @@ private:
         answer.full_name = std::move(found.full_name);
         answer.response = std::move(found.response);
         answer.reason = std::move(found.reason);
-        engine_.recipient_checked(std::move(answer));
+        recipient_checked(std::move(answer));
     }
 
     static smtp::recipient_verdict::kind kind_of(verify::verdict::kind what) {
