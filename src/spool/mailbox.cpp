@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "spool/core.hpp"
 #include "spool/names.hpp"
+#include "spool/shared_content.hpp"
 #include "spool/store_impl.hpp"
 
 #include <boost/system/errc.hpp>
@@ -21,24 +22,6 @@ namespace {
 constexpr std::size_t noted_at_once = 64; // removals that the journal learns of together
 
 } // namespace
-
-base::result<std::vector<std::string>> sub_directories_of(core& shared) {
-    const folder& dir = shared.dir;
-    auto names = shared.index.other_names();
-    if (names.has_error())
-        return names;
-    std::erase_if(*names, [&](const std::string& name) {
-        auto about = dir.status(name);
-        if (about.has_error())
-            return about.error().code == errc::no_such_file_or_directory;
-        if (about->kind != os::file_status::type::other)
-            return about->kind == os::file_status::type::regular;
-        auto opened = dir.files().open_directory(dir.directory(), name);
-        return opened.has_error() && (opened.error().code == errc::no_such_file_or_directory ||
-                                      opened.error().code == errc::not_a_directory);
-    });
-    return names;
-}
 
 mailbox::mailbox(store& of) : shared_(of.impl_->shared) {}
 
@@ -118,13 +101,8 @@ base::result<std::size_t> mailbox::content::read(std::span<char> into) {
 }
 
 bool mailbox::remove(const std::vector<std::string>& ids) {
-    if (sub_directory_) {
-        auto mailboxes = sub_directories_of(*shared_);
-        bool all = true;
-        for (const std::string& id : ids)
-            all = remove_from_user(id, mailboxes) && all;
-        return all;
-    }
+    if (sub_directory_)
+        return remove_from_user(ids);
     bool all = true;
     for (std::size_t i = 0; i < ids.size(); i += noted_at_once)
         all = remove_from_spool(std::span(ids).subspan(i, std::min(noted_at_once, ids.size() - i))) && all;
@@ -156,26 +134,52 @@ bool mailbox::remove_from_spool(std::span<const std::string> ids) {
     return all;
 }
 
-// Of a user's own directory the journal knows nothing. A message of the same name in the spool directory is
-// another one as long as its envelope is there.
-bool mailbox::remove_from_user(const std::string& id,
-                               const base::result<std::vector<std::string>>& mailboxes) {
-    std::string body = name_of(id, content_suffix), where = user_ + "/";
-    if (!removed(directory(), name_of(id, envelope_suffix), where))
-        return false;
-    auto own = files().status(directory(), body);
-    if (own.has_value())
-        return removed(directory(), body, where);
-    if (own.error().code != errc::no_such_file_or_directory)
-        return deletion_failed(where + body, own.error());
-    if (mailboxes.has_error())
-        return deletion_failed(body, mailboxes.error());
-    if (is_needed(id, *mailboxes) || !shared_->dir.exists(body))
+// Of a user's own directory the journal knows nothing.
+bool mailbox::remove_from_user(const std::vector<std::string>& ids) {
+    const std::string where = user_ + "/";
+    std::set<std::string, std::less<>> shared;
+    bool all = true;
+    for (const std::string& id : ids) {
+        const std::string body = name_of(id, content_suffix);
+        if (!removed(directory(), name_of(id, envelope_suffix), where)) {
+            all = false;
+            continue;
+        }
+        auto own = files().status(directory(), body);
+        if (own.has_value())
+            all = removed(directory(), body, where) && all;
+        else if (own.error().code != errc::no_such_file_or_directory)
+            all = deletion_failed(where + body, own.error());
+        else if (shared_->dir.exists(body))
+            shared.insert(id);
+    }
+    return remove_shared(std::move(shared)) && all;
+}
+
+// A message of the same name in the spool directory is another one as long as its envelope is there. One
+// whose state changes meanwhile may be missed by a look, but not by one before and one behind.
+bool mailbox::remove_shared(std::set<std::string, std::less<>> ids) {
+    const auto needed = [this](const std::string& id) {
+        return is_needed(id);
+    };
+    std::erase_if(ids, needed);
+    if (ids.empty())
         return true;
-    bool gone = removed(shared_->dir.directory(), body, {});
-    if (gone)
-        shared_->records.append(record_kind::done, id, urgency::riding);
-    return gone;
+    auto mailboxes = sub_directories_of(*shared_);
+    auto known = mailboxes.has_value() ? leave_out_needed(ids, shared_->dir, *mailboxes) : mailboxes.error();
+    std::erase_if(ids, needed);
+    bool all = true;
+    for (const std::string& id : ids) {
+        const std::string body = name_of(id, content_suffix);
+        if (known.has_error()) {
+            all = deletion_failed(body, known.error());
+        } else if (removed(shared_->dir.directory(), body, {})) {
+            shared_->records.append(record_kind::done, id, urgency::riding);
+        } else {
+            all = false;
+        }
+    }
+    return all;
 }
 
 // Content that is gone has been deleted by somebody else who had its last envelope.
@@ -193,15 +197,11 @@ bool mailbox::deletion_failed(const std::string& name, const base::error& why) c
     return false;
 }
 
-// By an envelope in any state in the spool directory, or by one in anybody's sub-directory.
-bool mailbox::is_needed(const std::string& id, const std::vector<std::string>& mailboxes) const {
+// By an envelope in any state in the spool directory.
+bool mailbox::is_needed(const std::string& id) const {
     constexpr std::array states{envelope_suffix, new_suffix, busy_suffix, bad_suffix, held_suffix};
-    for (std::string_view state : states)
-        if (shared_->dir.exists(name_of(id, state)))
-            return true;
-    std::string envelope = "/" + name_of(id, envelope_suffix);
-    return std::any_of(mailboxes.begin(), mailboxes.end(),
-                       [&](const std::string& one) { return shared_->dir.exists(one + envelope); });
+    return std::ranges::any_of(
+        states, [&](std::string_view state) { return shared_->dir.exists(name_of(id, state)); });
 }
 
 std::vector<std::string> inaccessible_mailboxes(store& of) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,8 +61,9 @@ private:
     os::filesystem& files() const;
     const os::file& directory() const;
     bool remove_from_spool(std::span<const std::string> ids);
-    bool remove_from_user(const std::string& id, const base::result<std::vector<std::string>>& mailboxes);
-    bool is_needed(const std::string& id, const std::vector<std::string>& mailboxes) const;
+    bool remove_from_user(const std::vector<std::string>& ids);
+    bool remove_shared(std::set<std::string, std::less<>> ids);
+    bool is_needed(const std::string& id) const;
     bool removed(const os::file& from, const std::string& name, const std::string& where) const;
     bool deletion_failed(const std::string& name, const base::error& why) const; // false
 
@@ -70,10 +72,6 @@ private:
     std::string user_;
     bool created_ = false;
 };
-
-// [blocks] Names of the sub-directories of the spool, hidden ones left out. Links to directories are among
-// them, and whatever cannot be told from one.
-base::result<std::vector<std::string>> sub_directories_of(core& shared);
 
 // Names of sub-directories of the spool that cannot be used as mailboxes.
 std::vector<std::string> inaccessible_mailboxes(store& of);

@@ -103,13 +103,14 @@ TEST(mailbox, of_a_user_who_shares_content) {
     EXPECT_EQ(text_of(*alice, "shared"), "shared");
     EXPECT_TRUE(alice->remove({"shared"}));
     EXPECT_FALSE(dir.has("shared.content")) << "with the last envelope";
-    for (const char* state : {".envelope", ".envelope.busy", ".envelope.bad", ".envelope.held"}) {
+    for (const char* needed : {"m.envelope", "m.envelope.busy", "m.envelope.bad", "m.envelope.held",
+                               "m.envelope.parked", "alice/m.envelope.parked"}) {
         make_user(dir, "bob", {"m"});
         dir.write("m.content", "m");
-        dir.write(std::string("m") + state, "anything");
+        dir.write(needed, "anything");
         EXPECT_TRUE(bob->remove({"m"}));
-        EXPECT_TRUE(dir.has("m.content")) << state;
-        std::filesystem::remove(dir / (std::string("m") + state));
+        EXPECT_TRUE(dir.has("m.content")) << needed;
+        std::filesystem::remove(dir / needed);
     }
 }
 

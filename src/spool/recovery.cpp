@@ -5,10 +5,10 @@
 #include "os/machine.hpp"
 #include "spool/checkpoint.hpp"
 #include "spool/content_edits.hpp"
-#include "spool/mailbox.hpp"
 #include "spool/names.hpp"
 #include "spool/recovery_index.hpp"
 #include "spool/segment.hpp"
+#include "spool/shared_content.hpp"
 
 #include <boost/system/errc.hpp>
 
@@ -99,8 +99,6 @@ private:
     base::result<void> release_claim(const std::string& id);
     void find_leftovers(const std::string& id, const message_notes& notes);
     void remove_contents();
-    void keep_what_is_needed_by(std::string_view name);
-    base::result<void> keep_what_is_needed_in(const std::string& sub_directory);
     void remove_temporaries(const std::string& id);
     base::result<void> flush();
     base::result<void> remove_journals();
@@ -401,30 +399,10 @@ void recovery::remove_contents() {
     auto sub_directories = sub_directories_of(core_);
     if (sub_directories.has_error())
         return;
-    auto listed =
-        dir_.files().list(dir_.directory(), [this](std::string_view name) { keep_what_is_needed_by(name); });
-    if (listed.has_error())
+    if (auto known = leave_out_needed(without_envelope_, dir_, *sub_directories); known.has_error())
         return;
-    for (const std::string& name : *sub_directories)
-        if (keep_what_is_needed_in(name).has_error())
-            return;
     for (const std::string& id : without_envelope_)
         (void)dir_.remove(name_of(id, content_suffix));
-}
-
-base::result<void> recovery::keep_what_is_needed_in(const std::string& sub_directory) {
-    auto opened = dir_.files().open_directory(dir_.directory(), sub_directory);
-    if (opened.has_error())
-        return opened.error();
-    return dir_.files().list(*opened, [this](std::string_view name) { keep_what_is_needed_by(name); });
-}
-
-// Whatever begins like the name of an envelope is one.
-void recovery::keep_what_is_needed_by(std::string_view name) {
-    for (std::size_t at = name.find(envelope_suffix); at != name.npos;
-         at = name.find(envelope_suffix, at + 1))
-        if (auto needed = without_envelope_.find(name.substr(0, at)); needed != without_envelope_.end())
-            without_envelope_.erase(needed);
 }
 
 // Of an update or a filter that was cut off: what was to take the place of a file.
