@@ -9,7 +9,9 @@
 #include "base/secret_text.hpp"
 #include "sasl/hash.hpp"
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,11 +36,27 @@ struct secret_entry {
     base::secret_text secret;
     unsigned line; // 0: not from a file
 
-    // Once somebody has used SCRAM with it; computing it is slow.
+    // Once somebody has used SCRAM with it; computing it is slow. Empty keys: SCRAM has no form for it.
     mutable std::atomic<std::shared_ptr<const scram_keys>> scram;
 
     // For the log: "plaintext secret for [id] from line 3".
     std::string description() const;
+};
+
+// The names without a secret that keys were computed for all the same, as for a secret that is used for the
+// first time. Of bounded size: a name is forgotten when another one takes its place. Any thread.
+class unknown_names {
+public:
+    // `tag` stands for the name and cannot be guessed.
+    bool contains(std::uint32_t tag) const noexcept { return place_of(tag) == tag; }
+    void add(std::uint32_t tag) noexcept { place_of(tag) = tag; }
+
+private:
+    using place = std::atomic<std::uint32_t>;
+    const place& place_of(std::uint32_t tag) const noexcept { return places_[tag % places_.size()]; }
+    place& place_of(std::uint32_t tag) noexcept { return places_[tag % places_.size()]; }
+
+    std::array<place, 1024> places_{};
 };
 
 // A client that need not log in.
@@ -75,6 +93,7 @@ public:
     // Null if there is none. `type` in lower case.
     const secret_entry* server(std::string_view type, std::string_view id) const;
     bool has_server(std::string_view type) const;
+    unknown_names& unknown() const noexcept { return unknown_; }
     // The exact address comes before ranges, narrow ranges before wide ones.
     const trusted_address* trusted(std::string_view address) const;
 
@@ -92,6 +111,7 @@ private:
     std::unordered_set<std::string> server_types_;
     std::unordered_set<std::string> selectors_; // also of lines with a type that nobody knows
     std::vector<trusted_address> trusted_;      // in the order in which they are tried
+    mutable unknown_names unknown_;
 };
 
 } // namespace sasl

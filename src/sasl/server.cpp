@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace sasl {
@@ -197,11 +198,18 @@ step server_exchange::cram(std::string_view response) {
 }
 
 // ---- SCRAM (RFC 5802 section 5)
+//
+// Keys are computed when a secret is used for the first time, which takes milliseconds. Names without one
+// are no different: for half of them it seems to have happened before, for the others it happens once.
 
-// The same for every name on each connection, whether there is such a user or not, and however it is spelt:
-// keys are computed once.
-std::string server_exchange::scram_salt() const {
-    return hmac(hash_function::sha256, server_.salt_key_->view(), prepared_id_).substr(0, 16);
+// The same for a name on each connection, whether there is such a user or not, and however it is spelt. Of
+// the code that it is made of the client sees a part; the rest says how a name without a secret behaves.
+void server_exchange::make_salt(std::string_view name) {
+    constexpr std::size_t size = 16;
+    const std::string code = hmac(hash_function::sha256, server_.salt_key_->view(), name);
+    salt_ = code.substr(0, size);
+    std::memcpy(&tag_, code.data() + size, sizeof tag_);
+    seems_computed_ = (code.back() & 1) != 0;
 }
 
 // "n,a=authzid,n=user,r=nonce": client-first-message.
@@ -238,14 +246,14 @@ step server_exchange::scram_first(std::string_view message) {
             return judged(false, id_, nullptr);
     }
 
-    entry_ = server_.secrets_->server("plain", id_);
     const auto prepared = id_.size() <= longest_prepared_name ? saslprep(id_) : std::nullopt;
-    prepared_id_ = prepared.value_or(id_);
-    if (entry_ == nullptr)
-        entry_ = server_.secrets_->server("plain", prepared_id_);
+    entry_ = server_.secrets_->server("plain", id_);
+    if (entry_ == nullptr && prepared)
+        entry_ = server_.secrets_->server("plain", *prepared);
+    make_salt(prepared ? *prepared : id_);
     nonce_ = fmt::format("{}{}", *nonce, facts_.nonce);
     const std::string first =
-        fmt::format("r={},s={},i={}", nonce_, base::base64_encode(scram_salt()), our_iterations);
+        fmt::format("r={},s={},i={}", nonce_, base::base64_encode(salt_), our_iterations);
     auth_message_ = fmt::format("{},{},", bare, first);
     return challenge{first};
 }
@@ -263,23 +271,32 @@ step server_exchange::scram_final(std::string_view message) {
         expected += binding_->data;
     auto proof = base::base64_decode(message.substr(proof_at + 3));
     const bool in_step = *nonce == nonce_ && *bound == base::base64_encode(expected) && proof;
-    if (!in_step || entry_ == nullptr)
+    if (!in_step)
         return judged(false, id_, entry_);
     auth_message_ += message.substr(0, proof_at);
     proof_ = std::move(*proof);
-    if (entry_->scram.load())
+    if (is_computed())
         return scram_finish();
     return sasl::compute{};
 }
 
+bool server_exchange::is_computed() const {
+    if (entry_ != nullptr)
+        return entry_->scram.load() != nullptr;
+    return seems_computed_ || server_.secrets_->unknown().contains(tag_);
+}
+
 // Once for each secret: the salt does not change while the process lives.
 void server_exchange::compute() {
-    auto prepared = saslprep(entry_->secret.view());
-    if (!prepared)
-        return;
-    const base::secret_text password = base::secret_text::taken_from(*prepared);
-    const base::secret_text salted = scram_salted_password(password.view(), scram_salt(), our_iterations);
-    entry_->scram.store(std::make_shared<const scram_keys>(scram_keys_from(salted.view())));
+    auto prepared = entry_ != nullptr ? saslprep(entry_->secret.view()) : std::nullopt;
+    const bool usable = prepared.has_value();
+    const auto password = usable ? base::secret_text::taken_from(*prepared) : base::secret_text(nobody);
+    const base::secret_text salted = scram_salted_password(password.view(), salt_, our_iterations);
+    scram_keys keys = scram_keys_from(salted.view());
+    if (entry_ == nullptr)
+        server_.secrets_->unknown().add(tag_);
+    else
+        entry_->scram.store(std::make_shared<const scram_keys>(usable ? std::move(keys) : scram_keys()));
 }
 
 step server_exchange::computed() {
@@ -287,14 +304,17 @@ step server_exchange::computed() {
 }
 
 step server_exchange::scram_finish() {
-    const std::shared_ptr<const scram_keys> keys = entry_->scram.load();
-    if (!keys)
+    static const scram_keys nobodys = scram_keys_from(nobody);
+    const auto known = entry_ != nullptr ? entry_->scram.load() : nullptr;
+    const bool usable = known && !known->stored_key.view().empty();
+    const bool right = scram_proof_is_right(usable ? *known : nobodys, auth_message_, proof_);
+    if (entry_ != nullptr && !usable)
         return judged(false, id_, entry_, "password cannot be prepared for SCRAM");
-    if (!scram_proof_is_right(*keys, auth_message_, proof_))
+    if (!usable || !right)
         return judged(false, id_, entry_);
     succeeded_ = true;
     return challenge{"v=" +
-                     base::base64_encode(scram_server_signature(keys->server_key.view(), auth_message_))};
+                     base::base64_encode(scram_server_signature(known->server_key.view(), auth_message_))};
 }
 
 } // namespace sasl

@@ -16,6 +16,7 @@
 #include "sasl/scram.hpp"
 #include "sasl/secrets.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -117,7 +118,8 @@ private:
     step scram_finish();
     verdict judged(bool success, std::string_view id, const secret_entry* entry,
                    std::string fault = {}) const;
-    std::string scram_salt() const;
+    void make_salt(std::string_view name);
+    bool is_computed() const;
 
     const server& server_;
     mechanism mechanism_;
@@ -128,7 +130,9 @@ private:
     const secret_entry* entry_ = nullptr;
 
     // SCRAM
-    std::string prepared_id_;
+    std::string salt_;
+    std::uint32_t tag_ = 0;       // of the name: unknown_names
+    bool seems_computed_ = false; // if there is no such name
     std::string gs2_header_;
     const channel_binding* binding_ = nullptr;
     std::string nonce_;

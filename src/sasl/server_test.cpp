@@ -23,7 +23,8 @@ const std::string file =
     "MU+AcmgBQrCi3tMEopHp9AaJHBuUFRa+dPsCsrPOyK8qB4RaItI3q605sXVkJan3vnT2x5l955idaG8fRVLgKQ==\n"
     "server md5 short qeD38fvA\n"
     "server plain I\u2168 x\u00aay\n"
-    "server none 10.0.0.0/8 inside\n";
+    "server none 10.0.0.0/8 inside\n"
+    "server plain bell a+07\n";
 
 std::shared_ptr<const secrets> known() {
     static const auto all = [] {
@@ -154,6 +155,7 @@ struct scram_client {
 struct scram_server {
     server by = server_with("m:scram-sha-256,scram-sha-256-plus");
     server_exchange e;
+    bool computed = false;
     explicit scram_server(mechanism m, exchange_facts f = facts()) : e(by, m, std::move(f)) {}
 
     std::string run(const scram_client& c) {
@@ -161,7 +163,8 @@ struct scram_server {
         if (auto* v = std::get_if<verdict>(&now))
             return "first: " + shown(*v);
         now = e.respond(c.final_message(std::get<challenge>(now).text));
-        if (std::holds_alternative<compute>(now)) {
+        computed = std::holds_alternative<compute>(now);
+        if (computed) {
             e.compute();
             now = e.computed();
         }
@@ -252,6 +255,35 @@ TEST(scram_exchange, same_salt_again_and_nothing_to_compute_twice) {
     scram_server again(mechanism::scram_sha_256);
     EXPECT_TRUE(again.run({}).starts_with("yes"));
     EXPECT_TRUE(known()->server("plain", "me")->scram.load());
+}
+
+// How often each of two attempts computes, over names that do not exist: none of them can be told from one
+// that does, by the first attempt as little as by the second.
+TEST(scram_exchange, names_without_a_secret_take_as_long) {
+    constexpr int names = 64;
+    int first = 0, second = 0;
+    for (int i = 0; i < names; ++i) {
+        const scram_client client{"n,,", "nobody" + std::to_string(i)};
+        scram_server one(mechanism::scram_sha_256), two(mechanism::scram_sha_256);
+        EXPECT_TRUE(one.run(client).starts_with("final: no"));
+        EXPECT_TRUE(two.run(client).starts_with("final: no"));
+        first += one.computed ? 1 : 0;
+        second += two.computed ? 1 : 0;
+    }
+    EXPECT_GT(first, names / 4) << "as a secret that nobody has used yet";
+    EXPECT_LT(first, names * 3 / 4) << "as a secret that somebody has used";
+    EXPECT_EQ(second, 0);
+}
+
+TEST(scram_exchange, password_that_cannot_be_prepared) {
+    const std::string no =
+        "final: no bell | mechanism [scram-sha-256] and plaintext secret for [bell] from line 9"
+        " | password cannot be prepared for SCRAM";
+    for (bool computes : {true, false}) {
+        scram_server one(mechanism::scram_sha_256);
+        EXPECT_EQ(one.run({"n,,", "bell", "*"}), no);
+        EXPECT_EQ(one.computed, computes);
+    }
 }
 
 TEST(scram_exchange, nonsense) {
