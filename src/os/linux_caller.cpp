@@ -1,6 +1,7 @@
 #include "os/caller.hpp"
 
 #include "base/text.hpp"
+#include "os/poll_time.hpp"
 #include "os/process.hpp"
 
 #include <fcntl.h>
@@ -132,12 +133,7 @@ base::result<void> caller_stream::wait_for(short events) {
     const auto limit = patience_ ? std::optional(clock::now() + *patience_) : std::nullopt;
     for (;;) {
         pollfd both[] = {{descriptor_, events, 0}, {signal_descriptor, POLLIN, 0}};
-        int left = -1;
-        if (limit) {
-            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(*limit - clock::now()).count();
-            left = static_cast<int>(std::clamp<long long>(rest, 0, INT_MAX));
-        }
-        const int ready = ::poll(both, 2, left);
+        const int ready = ::poll(both, 2, poll_time(limit));
         if (ready < 0 && errno != EINTR)
             return base::last_error("poll");
         if (ready == 0)

@@ -1,9 +1,10 @@
 #include "os/patient_write.hpp"
 
+#include "os/poll_time.hpp"
+
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -13,18 +14,11 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-constexpr auto for_ever = clock::time_point::max();
-
 // False: there is no room before that time.
-bool wait_for_room(int fd, clock::time_point limit) {
+bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
     for (;;) {
-        int left = -1;
-        if (limit != for_ever) {
-            const auto rest = std::chrono::ceil<std::chrono::milliseconds>(limit - clock::now()).count();
-            left = static_cast<int>(std::clamp<long long>(rest, 0, INT_MAX));
-        }
         pollfd one{fd, POLLOUT, 0};
-        const int ready = ::poll(&one, 1, left);
+        const int ready = ::poll(&one, 1, poll_time(limit));
         if (ready >= 0)
             return ready > 0;
         if (errno != EINTR)
@@ -36,7 +30,7 @@ bool wait_for_room(int fd, clock::time_point limit) {
 
 std::size_t write_patiently(int fd, std::string_view text,
                             std::optional<std::chrono::milliseconds> patience) {
-    const auto limit = patience ? clock::now() + *patience : for_ever;
+    const auto limit = patience ? std::optional(clock::now() + *patience) : std::nullopt;
     std::size_t done = 0;
     while (done < text.size()) {
         std::string_view piece = text.substr(done);

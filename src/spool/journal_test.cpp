@@ -22,6 +22,13 @@ settings with_checkpoint(std::chrono::milliseconds every) {
     return s;
 }
 
+// A few messages fill one.
+settings with_small_segments(std::chrono::milliseconds every_checkpoint) {
+    settings s = with_checkpoint(every_checkpoint);
+    s.journal_segment = 64 << 10;
+    return s;
+}
+
 void forward(store& s, const std::string& id) {
     auto taken = s.claim(id);
     ASSERT_TRUE(taken.has_value());
@@ -100,8 +107,7 @@ TEST(journal, a_message_shows_only_when_it_is_safe) {
 TEST(journal, is_used_again_and_stays_small) {
     temporary_directory dir;
     test_filesystem files;
-    settings config = with_checkpoint(std::chrono::milliseconds(1));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::milliseconds(1));
     config.journal_size = 256 << 10;
     names stored;
     {
@@ -144,8 +150,7 @@ TEST(journal, has_no_checkpoints_for_messages_that_are_gone) {
 TEST(journal, has_checkpoints_after_a_busy_time_too) {
     temporary_directory dir;
     test_filesystem files;
-    settings config = with_checkpoint(std::chrono::milliseconds(10));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::milliseconds(10));
     opened_store s(dir.path(), config, &files);
     const auto busy = [&s](int messages) {
         for (int i = 0; i < messages; ++i)
@@ -186,8 +191,7 @@ TEST(journal, flushes_no_claim_of_a_message_that_is_not_settled) {
 TEST(journal, flushes_a_segment_before_it_goes_on_to_the_next) {
     temporary_directory dir;
     test_filesystem files;
-    settings config = with_checkpoint(std::chrono::hours(1));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::hours(1));
     opened_store s(dir.path(), config, &files);
     std::string id = store_message(*s, "hello");
     auto taken = s->claim(id);
@@ -201,8 +205,7 @@ TEST(journal, flushes_a_segment_before_it_goes_on_to_the_next) {
 TEST(journal, when_full_of_what_cannot_be_settled_files_are_flushed) {
     temporary_directory dir;
     test_filesystem files;
-    settings config = with_checkpoint(std::chrono::hours(1));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::hours(1));
     config.journal_size = 128 << 10;
     opened_store s(dir.path(), config, &files);
     std::string first = store_message(*s, "first");
@@ -300,8 +303,7 @@ TEST(journal, is_kept_when_the_last_flush_fails) {
 TEST(journal, of_two_processes_in_one_directory) {
     temporary_directory dir;
     test_filesystem files;
-    settings config = with_checkpoint(std::chrono::milliseconds(1));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::milliseconds(1));
     opened_store server(dir.path(), config, &files), client(dir.path(), config, &files);
     constexpr int count = 200;
     std::atomic<bool> all_stored{false};
@@ -337,8 +339,7 @@ TEST(journal, of_two_processes_in_one_directory) {
 
 TEST(journal, many_threads_use_one_store) {
     temporary_directory dir;
-    settings config = with_checkpoint(std::chrono::milliseconds(1));
-    config.journal_segment = 64 << 10;
+    settings config = with_small_segments(std::chrono::milliseconds(1));
     config.journal_size = 512 << 10;
     opened_store s(dir.path(), config);
     std::vector<std::thread> threads;
