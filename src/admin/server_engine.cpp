@@ -22,7 +22,7 @@ struct topic {
 
 constexpr std::array topics{
     topic{"copyright", "Copyright (c) the emailrelay authors\n"},
-    topic{"credit", "This product uses Boost, OpenSSL or Mbed TLS, c-ares, {fmt} and GNU libidn2.\n"},
+    topic{"credit", "This product uses Boost, OpenSSL or Mbed TLS, c-ares, {fmt} and GNU libidn.\n"},
     topic{"warranty",
           "This program is provided on an \"as is\" basis, without warranties or conditions of any\n"
           "kind, either express or implied, under the Apache License, Version 2.0.\n"}};

@@ -1,9 +1,8 @@
 // Internationalised domain names as A-labels: punycode label by label, nothing else is mapped, normalised or
 // refused (spec/smtp-server.md section 5.1).
 //
-// The encoding of RFC 3492 is written out here because libidn2 offers it only behind the checks of IDNA 2008,
-// which refuse "BÜCHER.example", and a non-ASCII domain alone is never a reason to refuse mail. The tests
-// compare the two wherever libidn2 agrees to encode.
+// The encoding of RFC 3492 is GNU libidn's. libidn2 has it only behind the checks of IDNA 2008, which refuse
+// "BÜCHER.example", and a non-ASCII domain alone is never a reason to refuse mail.
 #pragma once
 
 #include <optional>
