@@ -130,7 +130,7 @@ caller_stream::~caller_stream() {
 }
 
 base::result<void> caller_stream::wait_for(short events) {
-    const auto limit = patience_ ? std::optional(clock::now() + *patience_) : std::nullopt;
+    const auto limit = patience_ ? clock::now() + *patience_ : no_limit;
     for (;;) {
         pollfd both[] = {{descriptor_, events, 0}, {signal_descriptor, POLLIN, 0}};
         const int ready = ::poll(both, 2, poll_time(limit));

@@ -15,7 +15,7 @@ namespace {
 using clock = std::chrono::steady_clock;
 
 // False: there is no room before that time.
-bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
+bool wait_for_room(int fd, clock::time_point limit) {
     for (;;) {
         pollfd one{fd, POLLOUT, 0};
         const int ready = ::poll(&one, 1, poll_time(limit));
@@ -30,7 +30,7 @@ bool wait_for_room(int fd, std::optional<clock::time_point> limit) {
 
 std::size_t write_patiently(int fd, std::string_view text,
                             std::optional<std::chrono::milliseconds> patience) {
-    const auto limit = patience ? std::optional(clock::now() + *patience) : std::nullopt;
+    const auto limit = patience ? clock::now() + *patience : no_limit;
     std::size_t done = 0;
     while (done < text.size()) {
         std::string_view piece = text.substr(done);
