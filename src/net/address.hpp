@@ -8,7 +8,9 @@
 namespace net {
 
 struct endpoint {
-    std::string address; // "192.0.2.1", "2001:db8::1", or socket path; "/" for an unnamed unix-domain peer
+    // "192.0.2.1", "2001:db8::1", or the path of a socket; "/" for a unix-domain peer that has none, or whose
+    // name is not an absolute path in printable characters.
+    std::string address;
     std::uint16_t port = 0;
     bool unix_domain = false;
     bool ipv6 = false;

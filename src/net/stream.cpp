@@ -9,6 +9,7 @@
 // read until they have, so a peer cannot make them pile up.
 #include "net/stream.hpp"
 
+#include "base/text.hpp"
 #include "net/asio_stream.hpp"
 #include "net/background.hpp"
 #include "net/worker.hpp"
@@ -127,8 +128,14 @@ stream make_stream(generic_socket socket, activity::part counted) {
     return stream(std::move(made));
 }
 
+// What a client's unix-domain socket is called is the client's choice: anything but a path could pass for an
+// IP address, among the trusted ones or in the log.
 stream make_stream(generic_socket socket, const generic_socket::endpoint_type& from) {
-    return stream(std::make_shared<stream::impl>(std::move(socket), to_endpoint(from)));
+    endpoint peer = to_endpoint(from);
+    const bool is_path = peer.address.starts_with('/') && base::printable(peer.address) == peer.address;
+    if (peer.unix_domain && !is_path)
+        peer.address = "/";
+    return stream(std::make_shared<stream::impl>(std::move(socket), std::move(peer)));
 }
 
 stream::stream(std::shared_ptr<impl> i) : impl_(std::move(i)) {}

@@ -164,6 +164,32 @@ def test_trusted_ranges(t):
                 (relay.spool.path / name).unlink()
 
 
+def test_names_of_unix_domain_clients(t):
+    """A local program calls its socket as it likes. It is no trusted network by that, and no address in the log."""
+    listener = t.dir / 'listener.socket'
+    relay = relay_with(t, 'server none 10.0.0.0/8 network\nserver plain alice x\n', interface=f'127.0.0.1,{listener}', log_address=True)
+    folder = t.folder('elsewhere')
+    for name in ('10.1.2.3', '10.1.2.3%x', '203.0.113.9', 'x\nemailrelay: warning: 203.0.113.9; failed authentication',
+                 str(folder / 'y\nemailrelay: warning: 203.0.113.9; failed authentication')):
+        with t.row(repr(name)):
+            client = socket.socket(socket.AF_UNIX)
+            there = os.getcwd()
+            os.chdir(folder)
+            try:
+                client.bind(name)
+            finally:
+                os.chdir(there)
+            client.connect(str(listener))
+            with harness.Wire(client) as wire:
+                wire.expect('220 .*')
+                wire.ask('EHLO x', 250)
+                wire.exact('MAIL FROM:<a@b>', '530 authentication required')
+    relay.wait_log('smtp connection closed', count=5)
+    for line in relay.lines():
+        if 'smtp connection' in line:
+            match(line, r'^emailrelay: info: /; smtp connection .*(from|:) /$')
+
+
 def test_challenges_differ(t):
     relay = relay_with(t)
     seen = []
