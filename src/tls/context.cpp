@@ -46,6 +46,10 @@ base::result<material> read_files(const settings& given, const base::logger& log
             return file_error("open", certificates.error().code.message(), certificate_file(given));
         }
         out.certificates = std::move(*certificates);
+        // Half of a file that is being copied is no good, and so is nothing of it.
+        if (out.key.empty() || out.certificates.empty())
+            return file_error("read", "empty file",
+                              out.key.empty() ? key_file(given) : certificate_file(given));
     }
     if (authority_source_of(given) == authority_source::file) {
         auto authorities = os::read_file(given.verify);

@@ -266,6 +266,8 @@ def test_mistakes_at_the_start(t):
             match(text, r'warning: cannot open ssl certificate file: /nowhere/y\.pem')
             text = outcome(keyword, f'--server-tls-certificate={one.with_suffix(".key")},{two.with_suffix(".certificate")}')
             match(text, r'emailrelay: error: tls error: \w+: \[no certificate belongs to the private key\]: file=\[')
+            empty = t.file('empty.pem', '')
+            match(outcome(keyword, f'--server-tls-certificate={empty}'), rf'emailrelay: error: tls error: read: \[empty file\]: file=\[{empty}\]$')
 
 
 def test_configuration_keywords(t):
@@ -298,6 +300,8 @@ def test_certificate_replaced_while_running(t):
         equal(who(), 0)
         file.write_text('rubbish')
         harness.until(lambda: who() == 0 and 'tls: changed files are not used: tls error: ' in relay.output, 'a warning')
+        file.write_text('')  # as it is for a moment when something is copied over it
+        harness.until(lambda: who() == 0 and 'tls: changed files are not used: tls error: read: [empty file]' in relay.output, 'another')
         file.write_text(second.issue('localhost', san='DNS:localhost').read_text())
         harness.until(lambda: who() == 1, 'the new certificate')
         relay.terminate()
