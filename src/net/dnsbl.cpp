@@ -194,6 +194,7 @@ awaitable<bool> dnsbl_check::allows(endpoint client) {
         if (check->decision.result() != verdict::undecided)
             break;
         auto name = dnsbl_name(client.address, base::trim(settings_.lists[i]));
+        asked_ = true;
         worker_.name_servers().ask(
             server, name, dns_type::a, settings_.timeout,
             [check, i](const base::result<dns_answer>& answer) { take(*check, i, answer); });

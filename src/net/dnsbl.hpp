@@ -93,6 +93,9 @@ public:
     awaitable<bool> allows(endpoint client);
     void interrupt();
 
+    // Whether any list was asked; not so for local clients, or while it is switched off.
+    bool asked() const noexcept { return asked_; }
+
 private:
     struct state;
     static void take(state& check, std::size_t list, const base::result<struct dns_answer>& answer);
@@ -101,6 +104,7 @@ private:
     worker& worker_;
     base::logger log_;
     bool enabled_;
+    bool asked_ = false;
     std::shared_ptr<state> state_; // shared with answers that come late
 };
 

@@ -138,10 +138,11 @@ private:
         block_lists_.emplace(*server_.services_.dnsbl, worker_, log_);
         net::endpoint client = client_.peer();
         bool welcome = co_await block_lists_->allows(std::move(client));
+        bool asked = block_lists_->asked();
         block_lists_.reset();
         if (!welcome)
             reason_ = "blocked";
-        else if (server_.settings_.protocol.tls != smtp::tls_mode::implicit)
+        else if (asked && server_.settings_.protocol.tls != smtp::tls_mode::implicit)
             drop_early_octets();
     }
 

@@ -1,5 +1,6 @@
 """--dnsbl, in a network of its own in which clients have public addresses (spec/dnsbl.md)."""
 import re
+import signal
 import subprocess
 import time
 
@@ -228,6 +229,34 @@ def test_what_is_sent_before_the_greeting_is_lost(t):
     wire.expect('220 .*')
     wire.ask('MAIL FROM:<a@b.example>', 503)
     wire.ask('EHLO later.example', 250)
+
+
+def test_who_is_not_checked_may_talk_early(t):
+    """Local clients, and all of them while it is switched off: what they send with the connection is not lost."""
+    lists = Lists(t, {f'{name_v4}.a.example': listed})
+    relay = lists.relay('a.example,1,60s,{dns}', admin=2526)
+
+    def talks_early(address):
+        # It is all there before the connection is accepted.
+        relay.signal(signal.SIGSTOP)
+        try:
+            wire = client(address)
+            wire.send('EHLO early.example\r\nMAIL FROM:<a@b.example>\r\n')
+        finally:
+            relay.signal(signal.SIGCONT)
+        wire.expect('220 .*')
+        wire.expect('250-.* says hello')
+        while wire.line().startswith('250-'):
+            pass
+        wire.expect('250 sender <a@b.example> OK')
+        wire.close()
+
+    talks_early('127.0.0.1')
+    with Wire.tcp('127.0.0.1', 2526) as admin:
+        admin.send('dnsbl stop\n')
+        relay.wait_log('dnsbl disabled')
+        talks_early(ipv4)
+    equal(lists.server.names(), [])
 
 
 def test_a_client_that_leaves_during_the_check(t):
