@@ -145,6 +145,22 @@ TEST_F(server_auth, login) {
     EXPECT_THAT(talk("AUTH LOGIN =\r\nc2VjcmV0\r\n"), ElementsAre("S: 334 UGFzc3dvcmQ6", "A: wait 1", no));
 }
 
+// talk() looks for the secret in the log.
+TEST_F(server_auth, secrets_of_a_client_that_does_not_wait_are_not_logged) {
+    const std::string rest = "\r\nbWU=\r\nc2VjcmV0\r\n", unknown = "S: 500 command unrecognized";
+    lists = "m:cram-md5";
+    EXPECT_THAT(talk("AUTH LOGIN" + rest),
+                ElementsAre("S: 504 unsupported authentication mechanism", unknown, unknown));
+    EXPECT_THAT(last->log.lines, Contains("info: rx<<: [not logged]").Times(2));
+    EXPECT_THAT(talk("AUTH CRAM-MD5 =" + rest), ElementsAre("S: 501 invalid argument", unknown, unknown));
+    lists = "";
+    EXPECT_THAT(talk("MAIL FROM:<a>\r\nAUTH LOGIN\r\n*" + rest), Contains(unknown).Times(2));
+    EXPECT_THAT(talk("AUTH LOGIN\r\n*\r\nNOOP\r\nsomething else\r\n"), Contains(unknown));
+    EXPECT_THAT(last->log.lines, Contains("info: rx<<: \"something else\""));
+    EXPECT_THAT(talk(right + "something else\r\n"), ElementsAre(yes, unknown));
+    EXPECT_THAT(last->log.lines, Contains("info: rx<<: \"something else\""));
+}
+
 TEST_F(server_auth, cram) {
     const std::string answer =
         "me " + sasl::to_hex(sasl::hmac(sasl::hash_function::sha1, "secret", "<17.42@test.example.com>"));

@@ -192,6 +192,7 @@ struct server_engine::impl {
     std::optional<const sasl::trusted_address*> trusted_;
     unsigned failed_logins_ = 0;
     bool secret_taken_ = false;
+    bool secrets_may_follow_ = false; // as commands, of a client that did not wait for the reply to AUTH
 
     // transaction
     mail::envelope envelope_;
@@ -419,6 +420,9 @@ step server_engine::impl::receive_command() {
     const command c = parse_command(line->text);
     if (c.what != verb::auth && settings_.max_command_line && line->size > settings_.max_command_line)
         line->too_long = true;
+    if (c.what != verb::unknown)
+        secrets_may_follow_ = c.what == verb::auth;
+    secret_taken_ = secret_taken_ || secrets_may_follow_;
     log_command(c, *line);
     warn_of_long_line(line->size);
 
@@ -925,6 +929,7 @@ step server_engine::impl::go_on(sasl::step now) {
 void server_engine::impl::logged_in(const sasl::verdict& who) {
     log_.verbose("successful authentication of remote client using {}", who.description);
     login_ = who;
+    secrets_may_follow_ = false;
     exchange_.reset();
     state_ = state::idle;
     reply("235 authentication successful");
@@ -1149,6 +1154,10 @@ void server_engine::impl::add(untrusted piece) {
 void server_engine::impl::log_command(const command& c, const base::line_reader::line& line) {
     if (!log_.wants_verbose())
         return;
+    if (secrets_may_follow_ && c.what == verb::unknown) {
+        log_.verbose("rx<<: [not logged]");
+        return;
+    }
     if (line.too_long) {
         log_.verbose("rx<<: [line of {} octets not logged]", line.size);
         return;
