@@ -139,8 +139,16 @@ verdict check_addresses(const option_values& given) {
         return base::tr("--dnsbl requires --remote-clients or -r");
     if (given.has("client-interface") && forwarding_address(given).starts_with('/'))
         return base::tr("the --client-interface option cannot be used with a unix-domain forwarding address");
-    if (given.has("domain") && given.value("domain").empty())
-        return base::tr("the --domain value must not be empty");
+    return {};
+}
+
+// Else "--server-auth=$SECRETS" without the variable would let everybody in.
+verdict check_empty_values(const option_values& given) {
+    for (known_option name : {known_option("domain"), known_option("server-auth"), known_option("pop-auth"),
+                              known_option("server-tls-certificate"), known_option("server-tls-verify"),
+                              known_option("client-tls-verify"), known_option("client-tls-verify-name")})
+        if (given.has(name) && given.value(name).empty())
+            return base::tr_format("the --{} value must not be empty", name.row().name);
     return {};
 }
 
@@ -182,9 +190,10 @@ verdict check_new_numbers(const option_values& given) {
 } // namespace
 
 std::optional<std::string> find_usage_error(const option_values& given) {
-    for (auto check : {check_syslog, check_poll, check_pop, check_admin, check_forwarding_address,
-                       check_not_serving, check_authentication, check_logging, check_tls_modes,
-                       check_tls_details, check_addresses, check_specifications, check_new_numbers})
+    for (auto check :
+         {check_syslog, check_poll, check_pop, check_admin, check_forwarding_address, check_not_serving,
+          check_authentication, check_logging, check_tls_modes, check_tls_details, check_addresses,
+          check_empty_values, check_specifications, check_new_numbers})
         if (verdict text = check(given))
             return text;
     return {};
