@@ -39,6 +39,11 @@ std::vector<std::string_view> split_words(std::string_view line) {
     }
 }
 
+bool is_known_before_login(std::string_view verb) {
+    static constexpr std::string_view verbs[] = {"capa", "quit", "user", "pass", "apop", "auth", "stls"};
+    return std::find(std::begin(verbs), std::end(verbs), verb) != std::end(verbs);
+}
+
 } // namespace
 
 struct server_engine::impl {
@@ -115,6 +120,7 @@ struct server_engine::impl {
     unsigned errors = 0;
     unsigned failed_logins = 0;
     bool secret_taken = false;
+    bool secrets_may_follow = false; // as commands, of a client that did not wait for the reply to AUTH
     std::string reason;
     bool abort = false;
 
@@ -229,9 +235,14 @@ std::optional<action> server_engine::impl::execute(std::string_view line) {
                             : words.size() > 2 ? "AUTH " + base::printable(words[1]) + " [not logged]"
                                                : base::printable(line);
         log.verbose("rx<<: \"{}\"", shown);
+    } else if (secrets_may_follow && now == state::command && !is_known_before_login(verb)) {
+        secret_taken = true;
+        log.verbose("rx<<: \"[not logged]\"");
+        return refuse();
     } else {
         log.verbose("rx<<: \"{}\"", base::printable(line));
     }
+    secrets_may_follow = verb == "auth";
     if (verb == "capa") {
         capa();
         return std::nullopt;

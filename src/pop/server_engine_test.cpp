@@ -182,6 +182,20 @@ TEST(pop_engine, capabilities) {
     EXPECT_EQ(c.ask("STLS"), "-ERR\r\n");
 }
 
+TEST(pop_engine, secrets_of_a_client_that_does_not_wait_are_not_logged) {
+    const std::string secret = base::base64_encode("e=mc2"), name = base::base64_encode("bob");
+    client refused({}, "m:cram-md5");
+    EXPECT_EQ(refused.say("AUTH LOGIN\r\n" + name + "\r\n" + secret + "\r\nCAPA\r\n").substr(0, 36),
+              "-ERR invalid mechanism\r\n-ERR\r\n-ERR\r\n");
+    EXPECT_EQ(refused.ask("something else"), "-ERR\r\n");
+    EXPECT_THAT(refused.log.lines, Not(HasSubstr(secret)));
+    EXPECT_THAT(refused.log.lines, HasSubstr("rx<<: \"[not logged]\""));
+    EXPECT_THAT(refused.log.lines, HasSubstr("rx<<: \"something else\""));
+    client cancelled;
+    EXPECT_EQ(cancelled.say("AUTH LOGIN\r\n*\r\n" + secret + "\r\n"), "+ VXNlcm5hbWU6\r\n-ERR\r\n-ERR\r\n");
+    EXPECT_THAT(cancelled.log.lines, Not(HasSubstr(secret)));
+}
+
 TEST(pop_engine, logins) {
     client user;
     user.login();
