@@ -114,7 +114,8 @@ void reception::connected(net::worker& on, net::stream peer) {
 net::awaitable<void> reception::serve(net::worker& on, net::stream peer) {
     std::string address = peer.peer().address;
     if (!table_.enter(address)) {
-        log_.warning("connection rejected from {}: too many connections", peer.peer().display());
+        base::logger log = log_.with_peer(address, std::to_string(peer.peer().port));
+        log.warning("connection rejected from {}: too many connections", peer.peer().display());
         peer.deadline(steady_clock::now() + seconds(1));
         auto told = co_await peer.write(words_.too_many);
         (void)told.has_error(); // it is closed either way

@@ -412,13 +412,13 @@ def test_session_limits(t):
     full = '421 too many connections'
     for option, second_source, third in [('--max-sessions=2', '127.0.0.3', full), ('--max-sessions-per-address=2', '127.0.0.2', None)]:
         with t.row(option):
-            relay = t.relay(option)
+            relay = t.relay(option, log_address=True)
             wires = [relay.greeted(source=('127.0.0.2', 0)), relay.greeted(source=(second_source, 0))]
             with relay.connect(source=('127.0.0.2', 0)) as wire:
                 port = wire.local_port()
                 wire.expect(full)
                 wire.closed()
-            relay.wait_log(rf'^emailrelay: warning: connection rejected from 127\.0\.0\.2:{port}: too many connections$')
+            relay.wait_log(rf'^emailrelay: warning: 127\.0\.0\.2; connection rejected from 127\.0\.0\.2:{port}: too many connections$')
             with relay.connect(source=('127.0.0.9', 0)) as wire:
                 wire.expect(third or '220 .*')
             wires[0].ask('QUIT', 221)
