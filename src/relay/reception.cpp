@@ -112,9 +112,10 @@ void reception::connected(net::worker& on, net::stream peer) {
 }
 
 net::awaitable<void> reception::serve(net::worker& on, net::stream peer) {
-    std::string address = peer.peer().address;
+    // The clients of unix-domain sockets choose their names: they count as one address.
+    std::string address = peer.peer().unix_domain ? "/" : peer.peer().address;
     if (!table_.enter(address)) {
-        base::logger log = log_.with_peer(address, std::to_string(peer.peer().port));
+        base::logger log = log_.with_peer(peer.peer().address, std::to_string(peer.peer().port));
         log.warning("connection rejected from {}: too many connections", peer.peer().display());
         peer.deadline(steady_clock::now() + seconds(1));
         auto told = co_await peer.write(words_.too_many);

@@ -436,6 +436,23 @@ def test_session_limits(t):
             s.close()
 
 
+def test_session_limit_of_local_clients(t):
+    """What they call their sockets makes no difference."""
+    listener = t.dir / 'listener.socket'
+    relay = t.relay('--max-sessions-per-address=2', interface=f'127.0.0.1,{listener}')
+    clients = []
+    for n in range(3):
+        client = socket.socket(socket.AF_UNIX)
+        client.bind(str(t.dir / f'client-{n}'))
+        client.connect(str(listener))
+        clients.append(harness.Wire(client))
+        clients[n].expect('220 .*' if n < 2 else '421 too many connections')
+    clients[2].closed()
+    relay.wait_log(rf'connection rejected from {t.dir}/client-2: too many connections$')
+    for client in clients:
+        client.close()
+
+
 def test_descriptors_run_out(t):
     """Fewer descriptors than sessions allowed: the rest is answered or waits, and the process lives on."""
     relay = t.relay(verbose=None, prefix=['sh', '-c', 'ulimit -n 120; exec "$@"', 'sh'])
