@@ -171,7 +171,7 @@ struct client_engine::impl {
         std::vector<std::string> refused;
         int refused_code = 0; // of the last refused recipient
         content_encoder encoder;
-        std::uint64_t size_left = 0;  // content not yet announced in a BDAT
+        std::uint64_t size_left = 0;  // content not yet sent behind DATA, or not yet announced in a BDAT
         std::uint64_t chunk_left = 0; // content of this BDAT
     };
     in_hand message_;
@@ -603,6 +603,10 @@ void client_engine::impl::content(std::span<const char> bytes, bool last) {
     if (state_ != state::content)
         return;
     message_.encoder.encode(bytes, output_);
+    message_.size_left -= std::min<std::uint64_t>(bytes.size(), message_.size_left);
+    if (last &&
+        message_.size_left > 0) // somebody has cut it off meanwhile: a half is not to be taken for all
+        return fail("content is shorter than announced");
     if (!last || !quiet()) // a reply that is there already is not an answer to the end of data
         return;
     message_.encoder.finish(output_);

@@ -1023,6 +1023,33 @@ TEST(session_errors, between_messages) {
     }
 }
 
+// Another program, or a filter at another message with the same content, has cut it off after the claim.
+TEST(session_errors, content_shorter_than_when_it_was_taken) {
+    for (const std::string_view rest : {"", "lo\n"}) {
+        recording_sink sink;
+        client_engine engine(settings(), base::logger(sink));
+        const letter one = a_letter();
+        engine.next();
+        for (const std::string_view answer :
+             {"220 x\r\n", "250 x\r\n", "250 x\r\n", "250 x\r\n", "354 x\r\n"}) {
+            engine.feed(answer);
+            if (std::holds_alternative<smtp::session_ready>(engine.next()))
+                engine.send(one.envelope, 7);
+            engine.next();
+            engine.take_output();
+        }
+        engine.content(std::string_view("hel"), false);
+        engine.take_output();
+        engine.content(rest, true);
+        const auto action = engine.next();
+        ASSERT_TRUE(std::holds_alternative<smtp::session_failed>(action));
+        EXPECT_EQ(std::get<smtp::session_failed>(action).reason, "content is shorter than announced");
+        EXPECT_TRUE(std::get<smtp::session_failed>(action).message_in_hand);
+        EXPECT_FALSE(engine.has_output()) << "nothing that could complete the message";
+        EXPECT_FALSE(engine.follow(one.envelope, 7)) << "nor begin another one";
+    }
+}
+
 TEST(session_errors, content_cannot_be_read) {
     recording_sink sink;
     client_engine engine(settings(), base::logger(sink));
