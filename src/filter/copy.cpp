@@ -35,7 +35,10 @@ bool keeps_originals(const parameters& given) {
 copy::copy(std::string_view given, const services& with)
     : blocking_filter(shown_name("copy:", given), with), how_(options_of(parameters(given))),
       keep_originals_(keeps_originals(parameters(given))) {
-    how_.envelope_only = parameters(given).has({"pop", "p"});
+    const bool for_pop = parameters(given).has({"pop", "p"});
+    // Forwarding takes the content with the original: mailboxes that share it need it longer.
+    how_.envelope_only = for_pop && !keep_originals_;
+    how_.hard_link = how_.hard_link || (for_pop && keep_originals_);
 }
 
 base::result<std::vector<std::string>> copy::mailboxes(const spool::folder& directory) const {

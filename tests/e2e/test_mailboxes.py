@@ -91,6 +91,24 @@ def test_copy_for_pop(t):
     equal([n for n in spool.names() if n.startswith('emailrelay.')], [content])
 
 
+def test_copy_for_pop_and_forward(t):
+    """The original is forwarded and goes; those who fetch their mail have its content all the same."""
+    for given in ('copy:pop;nodelete', 'copy:n;p'):
+        with t.row(given):
+            hop = t.next_hop()
+            spool = t.spool(f'spool-{given[5:]}')
+            folders = [t.folder(f'{spool.path.name}/{n}', 0o777) for n in ('alice', 'bob')]
+            relay = t.relay('--forward-on-disconnect', spool=spool, filter=given, forward_to=hop.address)
+            equal(submit(relay), processed)
+            assert hop.wait_messages(1)[0].body.endswith(body)
+            relay.wait_log(r'no more messages to send$')
+            relay.terminate()
+            equal([n for n in spool.names() if n.startswith('emailrelay.')], [])
+            for folder in folders:
+                assert pair(folder)[1].endswith(body)
+                equal([os.stat(folder / n).st_nlink for n in names(folder) if n.endswith('.content')], [2], 'links')
+
+
 def test_copy_to_nobody(t):
     relay = t.relay(filter='copy:')
     equal(submit(relay), processed)
