@@ -4,16 +4,30 @@
 #include "mail/idn.hpp"
 #include "net/dns_client.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace filter {
 
 namespace {
 
 constexpr std::string_view ipv6_tag = "IPv6:";
 constexpr std::uint16_t domain_port = 53;
+constexpr std::size_t longest_name = 253, longest_label = 63; // RFC 1035 section 2.3.4, as text
 
 bool is_port(std::string_view text) {
     auto number = base::to_number(text);
     return number && *number > 0 && *number <= 65535;
+}
+
+// No server need be asked about another one, nor ever could be. A backslash would be the resolver's escape.
+bool is_name(std::string_view domain) {
+    if (domain.size() > longest_name || domain.find('\\') != domain.npos)
+        return false;
+    const std::vector<std::string> labels = base::split(domain, '.');
+    return std::all_of(labels.begin(), labels.end(), [](const std::string& label) {
+        return !label.empty() && label.size() <= longest_label;
+    });
 }
 
 std::optional<forward_to> read_literal(std::string_view text) {
@@ -52,7 +66,7 @@ std::optional<forward_to> read_forward_to(std::string_view text) {
     if (text.ends_with('.'))
         text.remove_suffix(1);
     out.domain = mail::to_a_labels(text).value_or(std::string(text));
-    return out.domain.empty() ? std::nullopt : std::optional(std::move(out));
+    return is_name(out.domain) ? std::optional(std::move(out)) : std::nullopt;
 }
 
 std::string address_and_port(std::string_view literal, std::string_view port) {

@@ -36,6 +36,17 @@ TEST(forward_to, bad_ones) {
         EXPECT_EQ(shown(text), "bad") << text;
 }
 
+TEST(forward_to, what_can_be_no_domain) {
+    const std::string most(63, 'a');
+    EXPECT_EQ(shown(most + ".example"), most + ".example 25");
+    EXPECT_EQ(shown("a" + most + ".example"), "bad");
+    const std::string long_name = most + "." + most + "." + most + "." + std::string(61, 'b');
+    EXPECT_EQ(shown(long_name), long_name + " 25");
+    EXPECT_EQ(shown(long_name + "b"), "bad");
+    for (const char* text : {"a..example", ".example", "example..", "a\\.example", "a\\"})
+        EXPECT_EQ(shown(text), "bad") << text;
+}
+
 TEST(mx_parameters, all) {
     std::vector<std::string> ignored;
     auto found = read_mx_parameters("127.0.0.1;127.0.0.2:54;::1;nst=2;rt=3;x;nst=y;;example.com:53", ignored);

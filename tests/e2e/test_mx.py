@@ -77,7 +77,8 @@ def test_failures(t):
             ('circle.example', MX): Answer((CNAME, 'circle2.example')), ('circle2.example', MX): Answer((CNAME, 'circle.example'))}
     routing = Routing(t, zone)
     # An address without brackets is the name of a domain that is not there.
-    for to in ('nowhere.example', 'null.example', 'nothing.example', 'circle.example', '[127.0.0.1', '[::1]', f'127.0.0.2:{routing.port}'):
+    for to in ('nowhere.example', 'null.example', 'nothing.example', 'circle.example', '[127.0.0.1', '[::1]', f'127.0.0.2:{routing.port}',
+               'two..dots.example', f'{"x" * 64}.example'):
         with t.row(to):
             output = routing.send(to)
             bad = routing.spool.one('bad')
