@@ -190,13 +190,11 @@ void commit_message::remove_files() {
         (void)core_.dir.remove(name_of(id, content_suffix));
 }
 
-// After a clash of names: another process has the same pid (a container), or had it in this very second.
 bool commit_message::take_next_name() {
     constexpr int attempts = 100;
-    if (content_was_begun_ || files_outcome_.has_value() ||
-        files_outcome_.error().code != boost::system::errc::file_exists || ++names_tried_ > attempts)
+    if (files_outcome_.has_value() || files_outcome_.error().code != boost::system::errc::file_exists ||
+        ++names_tried_ > attempts || message_->take_next_name().has_error())
         return false;
-    message_->id = core_.ids.next();
     files_outcome_ = {};
     return true;
 }

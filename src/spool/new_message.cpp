@@ -39,6 +39,22 @@ base::result<void> new_message::state::write_held() {
     return {};
 }
 
+base::result<void> new_message::state::take_next_name() {
+    if (!content) {
+        id = owner->ids.next();
+        return {};
+    }
+    const std::string next = owner->ids.next();
+    auto known = owner->records.append_and_wait(record_kind::begin, next, urgency::written);
+    if (known.has_error())
+        return known.error();
+    auto moved = owner->dir.rename_new(name_of(id, content_suffix), name_of(next, content_suffix));
+    owner->records.append(record_kind::end, moved.has_error() ? next : id, urgency::written);
+    if (moved.has_value())
+        id = next;
+    return moved;
+}
+
 void new_message::state::remove_file() {
     if (!content)
         return;

@@ -15,6 +15,9 @@ struct new_message::state {
     // [blocks] Makes the content file, under another id if the name is taken.
     base::result<void> make_file();
     base::result<void> write_held();
+    // [blocks] After a clash of names: another process has the same pid (a container), or another relay of
+    // this process the same spool.
+    base::result<void> take_next_name();
     void remove_file();
 
     std::shared_ptr<core> owner;

@@ -55,6 +55,31 @@ TEST(staged_messages, are_not_ready) {
     }
 }
 
+// Of another process with the same pid: in a container it is 1. Or of another relay of this one.
+TEST(staged_messages, take_another_name_if_theirs_is_taken) {
+    for (bool sync : {true, false})
+        for (const std::string& content : {std::string(), text, large}) {
+            temporary_directory dir;
+            settings how = quiet();
+            how.sync = sync;
+            opened_store s(dir.path(), how);
+            new_message message = s->create();
+            const std::string taken = message.id();
+            dir.write(taken + ".envelope.new", "another's");
+            message.append(content);
+            if (message.needs_write())
+                message.write();
+            auto staged = s->stage(std::move(message), envelope_to("x@y"));
+            ASSERT_TRUE(staged.has_value()) << staged.error().message();
+            const std::string id = staged->id();
+            EXPECT_NE(id, taken);
+            ASSERT_TRUE(commit(*s, std::move(*staged), which::both).has_value());
+            EXPECT_EQ(dir.names(), (names{taken + ".envelope.new", id + ".content", id + ".envelope"}));
+            EXPECT_EQ(dir.read(taken + ".envelope.new"), "another's");
+            EXPECT_TRUE(dir.read(id + ".content") == content);
+        }
+}
+
 TEST(staged_messages, are_stored_as_filters_leave_them) {
     for (const std::string& content : {std::string(), text, large}) {
         temporary_directory dir;

@@ -136,12 +136,20 @@ base::result<staged_message> store::stage(new_message message, const mail::envel
     if (auto written = received.write_held(); written.has_error())
         return written.error(); // what was made goes with `message`
     core& c = *impl_->shared;
-    std::string envelope_new = name_of(received.id, new_suffix);
-    if (auto written = c.dir.write_new(envelope_new, mail::format_envelope(envelope), false);
-        written.has_error())
+    constexpr int attempts = 100;
+    const std::string text = mail::format_envelope(envelope);
+    auto written = c.dir.write_new(name_of(received.id, new_suffix), text, false);
+    for (int i = 0;
+         i < attempts && written.has_error() && written.error().code == boost::system::errc::file_exists;
+         ++i) {
+        if (auto renamed = received.take_next_name(); renamed.has_error())
+            return renamed.error();
+        written = c.dir.write_new(name_of(received.id, new_suffix), text, false);
+    }
+    if (written.has_error())
         return written.error();
     c.log.verbose("new content file [{}]", name_of(received.id, content_suffix));
-    c.log.verbose("new envelope file [{}]", envelope_new);
+    c.log.verbose("new envelope file [{}]", name_of(received.id, new_suffix));
     received.content.reset(); // from here on the files are the staged message's
     return staged_message(std::make_unique<staged_message::state>(impl_->shared, received.id));
 }

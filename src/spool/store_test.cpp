@@ -124,6 +124,28 @@ TEST(store, takes_the_next_name_when_one_is_taken) {
     }
 }
 
+TEST(store, takes_the_next_name_when_the_file_of_large_content_is_there_already) {
+    for (const char* suffix : {".envelope.new", ".envelope"})
+        for (std::size_t size : {100'000u, 400'000u}) {
+            temporary_directory dir;
+            opened_store s(dir.path());
+            const std::string content(size, 'x');
+            new_message message = s->create();
+            message.append(content);
+            ASSERT_TRUE(message.needs_write());
+            message.write();
+            const std::string taken = message.id();
+            dir.write(taken + suffix, "another's");
+            auto id = commit_and_wait(*s, std::move(message), envelope_to("x@y"));
+            ASSERT_TRUE(id.has_value()) << id.error().message();
+            EXPECT_NE(*id, taken);
+            EXPECT_EQ(dir.read(taken + suffix), "another's");
+            EXPECT_TRUE(dir.read(*id + ".content") == content);
+            EXPECT_TRUE(dir.has(*id + ".envelope"));
+            EXPECT_EQ(dir.names().size(), 3u);
+        }
+}
+
 TEST(store, lists_oldest_first) {
     temporary_directory dir;
     for (const char* id : {"foo", "emailrelay.5.100.2", "emailrelay.5.100.10", "emailrelay.9.99.7", "bar.x"})
