@@ -8,6 +8,7 @@
 #include "filter/message_files.hpp"
 #include "filter/parameters.hpp"
 
+#include <boost/system/errc.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,10 +16,14 @@
 
 namespace filter {
 
+namespace errc = boost::system::errc;
+
 namespace {
 
 // Each new message names all of them, and is stored at once with the others.
 constexpr std::size_t most_groups = 500;
+
+constexpr int most_attempts = 100;
 
 std::string port_in(const parameters& given) {
     for (const std::string& word : given.words())
@@ -34,9 +39,8 @@ std::string_view domain_of(std::string_view recipient) noexcept {
     return at == recipient.npos ? std::string_view() : recipient.substr(at + 1);
 }
 
-std::map<std::string, std::vector<std::string>> by_domain(const std::vector<std::string>& recipients,
-                                                          bool raw) {
-    std::map<std::string, std::vector<std::string>> groups;
+recipients_by_domain by_domain(const std::vector<std::string>& recipients, bool raw) {
+    recipients_by_domain groups;
     for (const std::string& each : recipients) {
         std::string_view domain = domain_of(each);
         groups[raw ? std::string(domain) : base::to_lower(domain)].push_back(each);
@@ -47,6 +51,49 @@ std::map<std::string, std::vector<std::string>> by_domain(const std::vector<std:
 split::split(std::string_view given, const services& with)
     : blocking_filter(std::string("split:").append(given), with), raw_(parameters(given).has({"raw"})),
       port_(port_in(parameters(given))) {}
+
+// The new messages, written out, and what becomes of the original.
+struct split::parts {
+    std::vector<std::string> ids; // of all of them, the original's first
+    std::vector<spool::staged_message> others;
+    mail::envelope first;
+    std::vector<std::string> extra;
+};
+
+base::result<split::parts> split::stage(const job& now, const message_files& message,
+                                        const mail::parsed_envelope& original,
+                                        const recipients_by_domain& groups) {
+    parts out;
+    out.ids.push_back(now.id);
+    while (out.ids.size() < groups.size())
+        out.ids.push_back(store_.new_id());
+    out.extra = original.extra;
+    if (groups.size() > 1) {
+        out.extra.push_back("X-MailRelay-SplitGroupCount: " + std::to_string(groups.size()));
+        for (const std::string& id : out.ids)
+            out.extra.push_back("X-MailRelay-SplitGroup: " + id);
+    }
+    std::size_t number = 0;
+    for (const auto& [domain, recipients] : groups) {
+        mail::envelope text = original.value;
+        text.forward_to = domain_of(recipients.front());
+        if (!text.forward_to.empty())
+            text.forward_to += port_;
+        text.to_remote = recipients;
+        if (number == 0) {
+            out.first = std::move(text);
+        } else {
+            text.to_local.clear();
+            auto made = store_.stage_linked(out.ids[number], message.content_name(),
+                                            mail::rewrite_envelope(text, out.extra));
+            if (made.has_error())
+                return made.error();
+            out.others.push_back(std::move(*made));
+        }
+        ++number;
+    }
+    return out;
+}
 
 base::result<result> split::work_on(const job& now) {
     message_files message(store_, now);
@@ -60,43 +107,18 @@ base::result<result> split::work_on(const job& now) {
         return base::error{{}, fmt::format("too many domains: {}, {} at most", groups.size(), most_groups)};
     read->value.to_remote.clear(); // the groups have them
 
-    std::vector<std::string> ids{now.id};
-    while (ids.size() < groups.size())
-        ids.push_back(store_.new_id());
-    std::vector<std::string> extra = read->extra;
-    if (groups.size() > 1) {
-        extra.push_back("X-MailRelay-SplitGroupCount: " + std::to_string(groups.size()));
-        for (const std::string& id : ids)
-            extra.push_back("X-MailRelay-SplitGroup: " + id);
-    }
-
-    mail::envelope first;
-    std::vector<spool::staged_message> others;
-    std::size_t number = 0;
-    for (auto& [domain, recipients] : groups) {
-        mail::envelope text = read->value;
-        text.forward_to = domain_of(recipients.front());
-        if (!text.forward_to.empty())
-            text.forward_to += port_;
-        text.to_remote = std::move(recipients);
-        if (number == 0) {
-            first = std::move(text);
-        } else {
-            text.to_local.clear();
-            auto made =
-                store_.stage_linked(ids[number], message.content_name(), mail::rewrite_envelope(text, extra));
-            if (made.has_error())
-                return made.error();
-            others.push_back(std::move(*made));
-        }
-        ++number;
-    }
-    auto stored =
-        store_.commit_at_once(std::move(others), [&] { return message.write_envelope(first, extra); });
+    // The names of the new messages are in each of them: if somebody has one, all are made anew.
+    auto made = stage(now, message, *read, groups);
+    for (int i = 1; i < most_attempts && made.has_error() && made.error().code == errc::file_exists; ++i)
+        made = stage(now, message, *read, groups);
+    if (made.has_error())
+        return made.error();
+    auto stored = store_.commit_at_once(std::move(made->others),
+                                        [&] { return message.write_envelope(made->first, made->extra); });
     if (stored.has_error())
         return stored.error();
-    for (std::size_t made = 1; made < ids.size(); ++made)
-        now.log.verbose("{} [split:]: [{}]: new message [{}]", prefix_of(now.what), now.id, ids[made]);
+    for (std::size_t i = 1; i < made->ids.size(); ++i)
+        now.log.verbose("{} [split:]: [{}]: new message [{}]", prefix_of(now.what), now.id, made->ids[i]);
     return result::ok();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "filter/blocking_filter.hpp"
+#include "mail/envelope.hpp"
 
 #include <map>
 #include <string>
@@ -10,6 +11,10 @@
 #include <vector>
 
 namespace filter {
+
+class message_files;
+
+using recipients_by_domain = std::map<std::string, std::vector<std::string>>;
 
 class split final : public blocking_filter {
 public:
@@ -20,14 +25,17 @@ protected:
     base::result<result> work_on(const job& now) override;
 
 private:
+    struct parts;
+    base::result<parts> stage(const job& now, const message_files& message,
+                              const mail::parsed_envelope& original, const recipients_by_domain& groups);
+
     bool raw_;
     std::string port_; // with its colon; empty if none is given
 };
 
 // Recipients by domain, in the order in which messages are made of them: pure. The domain stands behind the
 // last @; addresses without one have the empty domain.
-std::map<std::string, std::vector<std::string>> by_domain(const std::vector<std::string>& recipients,
-                                                          bool raw);
+recipients_by_domain by_domain(const std::vector<std::string>& recipients, bool raw);
 std::string_view domain_of(std::string_view recipient) noexcept;
 
 } // namespace filter

@@ -223,6 +223,21 @@ TEST(staged_messages, linked_ones_are_messages_of_their_own) {
     EXPECT_EQ(dir.read(second + ".content"), text);
 }
 
+TEST(staged_messages, linked_ones_leave_what_has_their_name) {
+    for (const char* suffix : {".content", ".envelope.new"}) {
+        temporary_directory dir;
+        opened_store s(dir.path());
+        auto staged = stage(*s, text);
+        const std::string first = staged->id(), second = s->new_id();
+        dir.write(second + suffix, "another's");
+        auto linked = s->stage_linked(second, first + ".content", mail::format_envelope(envelope_to("x@z")));
+        ASSERT_TRUE(linked.has_error()) << suffix;
+        EXPECT_EQ(linked.error().code, boost::system::errc::file_exists);
+        EXPECT_EQ(dir.read(second + suffix), "another's");
+        EXPECT_EQ(dir.names(), (names{first + ".content", first + ".envelope.new", second + suffix}));
+    }
+}
+
 // Every operation fails once: all new messages are there and then the last step is done, or none of it.
 TEST(staged_messages, are_committed_together_or_not_at_all) {
     for (std::size_t n = 0;; ++n) {

@@ -177,10 +177,13 @@ base::result<staged_message> store::stage_linked(const std::string& id, const st
         c.records.append(record_kind::end, id, urgency::riding);
         return outcome.error();
     }
-    staged_message staged(std::make_unique<staged_message::state>(impl_->shared, id)); // removes it again
     outcome = c.dir.write_new(name_of(id, new_suffix), envelope_text, false);
-    if (outcome.has_error())
+    if (outcome.has_error()) { // an envelope that is there already is another message's
+        (void)c.dir.remove(content);
+        c.records.append(record_kind::end, id, urgency::written);
         return outcome.error();
+    }
+    staged_message staged(std::make_unique<staged_message::state>(impl_->shared, id)); // removes it again
     c.log.verbose("new content file [{}]", content);
     c.log.verbose("new envelope file [{}]", name_of(id, new_suffix));
     return staged;

@@ -377,6 +377,26 @@ def test_split_goes_on_although_the_chain_fails(t):
     equal(relay.spool.one().body(), body)
 
 
+def test_split_when_names_are_taken(t):
+    """By another relay on the same spool, in this process or in a container where it has the same pid."""
+    for suffix in ('content', 'envelope.new'):
+        with t.row(suffix):
+            take = script(t, f'''id=$(basename "$1" .content); number=${{id##*.}}; rest=${{id%.*}}; second=${{rest##*.}}; rest=${{rest%.*}}
+for later in $(seq 0 100); do echo other > "${{1%/*}}/$rest.$((second + later)).$((number + 1)).{suffix}"; done''', f'take-{suffix}.sh')
+            relay = t.relay(spool=t.spool(f'spool-{suffix}'), filter=f'{take},split:')
+            equal(submit(relay, to=['a@one.net', 'b@two.net']), processed)
+            relay.terminate()
+            names_now = relay.spool.names()
+            ids = [n[:-len('.envelope')] for n in names_now if n.endswith('.envelope')]
+            equal(len(ids), 2, names_now)
+            for id in ids:
+                assert (relay.spool.path / f'{id}.content').read_bytes().endswith(body)
+                envelope = (relay.spool.path / f'{id}.envelope').read_text()
+                equal(re.findall(r'SplitGroup: (.*)', envelope), sorted(ids, key=lambda each: int(each.rsplit('.', 1)[1])))
+            others = [n for n in names_now if n.rsplit('.envelope', 1)[0].rsplit('.content', 1)[0] not in ids]
+            equal((len(others), {(relay.spool.path / n).read_text() for n in others}), (101, {'other\n'}))
+
+
 def test_split_and_route(t):
     """One message to three domains reaches three next hops."""
     hops = {name: t.next_hop() for name in ('one.net', 'two.net', 'three.net')}
