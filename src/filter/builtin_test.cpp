@@ -1,4 +1,5 @@
 // The pure parts of the built-in filters.
+#include "filter/copy.hpp"
 #include "filter/delivery.hpp"
 #include "filter/message_id.hpp"
 #include "filter/parameters.hpp"
@@ -46,6 +47,13 @@ TEST(mailbox_names, stay_in_their_directory) {
     for (std::string_view bad :
          {""sv, "."sv, ".."sv, "a/b"sv, "/"sv, "a\\b"sv, "a\nb"sv, "a\0b"sv, "\x7f"sv, ".emailrelay-x"sv})
         EXPECT_FALSE(is_mailbox_name(bad)) << bad;
+}
+
+TEST(built_in_filters, know_what_they_ignore) {
+    using words = std::vector<std::string>;
+    EXPECT_EQ(unknown_to_copy("pop;h;no_delete;;nodelet;Pop"), (words{"nodelet", "Pop"}));
+    EXPECT_EQ(unknown_to_copy(""), words());
+    EXPECT_EQ(unknown_to_split("raw;2525;0;65536;25x;row"), (words{"0", "65536", "25x", "row"}));
 }
 
 TEST(split, by_domain) {

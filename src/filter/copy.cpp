@@ -32,6 +32,10 @@ bool keeps_originals(const parameters& given) {
 
 } // namespace
 
+std::vector<std::string> unknown_to_copy(std::string_view given) {
+    return parameters(given).other_than({"hardlink", "h", "nodelete", "n", "no_delete", "pop", "p"});
+}
+
 copy::copy(std::string_view given, const services& with)
     : blocking_filter(shown_name("copy:", given), with), how_(options_of(parameters(given))),
       keep_originals_(keeps_originals(parameters(given))) {

@@ -41,4 +41,8 @@ private:
     std::string directory_;
 };
 
+// Parameters that mean nothing to `copy:` and `deliver:`: pure. (`pop` says nothing to the latter; it is
+// known.)
+std::vector<std::string> unknown_to_copy(std::string_view given);
+
 } // namespace filter

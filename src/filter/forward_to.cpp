@@ -1,6 +1,7 @@
 #include "filter/forward_to.hpp"
 
 #include "base/text.hpp"
+#include "filter/parameters.hpp"
 #include "mail/idn.hpp"
 #include "net/dns_client.hpp"
 
@@ -14,11 +15,6 @@ namespace {
 constexpr std::string_view ipv6_tag = "IPv6:";
 constexpr std::uint16_t domain_port = 53;
 constexpr std::size_t longest_name = 253, longest_label = 63; // RFC 1035 section 2.3.4, as text
-
-bool is_port(std::string_view text) {
-    auto number = base::to_number(text);
-    return number && *number > 0 && *number <= 65535;
-}
 
 // No server need be asked about another one, nor ever could be. A backslash would be the resolver's escape.
 bool is_name(std::string_view domain) {

@@ -27,12 +27,18 @@ constexpr int most_attempts = 100;
 
 std::string port_in(const parameters& given) {
     for (const std::string& word : given.words())
-        if (base::to_number(word))
+        if (is_port(word))
             return ":" + word;
     return {};
 }
 
 } // namespace
+
+std::vector<std::string> unknown_to_split(std::string_view given) {
+    std::vector<std::string> words = parameters(given).other_than({"raw"});
+    std::erase_if(words, [](const std::string& word) { return is_port(word); });
+    return words;
+}
 
 std::string_view domain_of(std::string_view recipient) noexcept {
     std::size_t at = recipient.rfind('@');

@@ -33,6 +33,9 @@ private:
     std::string port_; // with its colon; empty if none is given
 };
 
+// Parameters that mean nothing to it: pure.
+std::vector<std::string> unknown_to_split(std::string_view given);
+
 // Recipients by domain, in the order in which messages are made of them: pure. The domain stands behind the
 // last @; addresses without one have the empty domain.
 recipients_by_domain by_domain(const std::vector<std::string>& recipients, bool raw);

@@ -19,6 +19,12 @@
 
 namespace {
 
+void warn_of_ignored(std::string_view filter, const std::vector<std::string>& words,
+                     const base::logger& log) {
+    for (const std::string& word : words)
+        log.warning("invalid {} filter configuration: ignoring [{}]", filter, base::printable(word));
+}
+
 filter::maker maker_of(const config::filter_specification& one, const config::instance& relay,
                        const os::program_starter& starter, const base::logger& log) {
     using enum config::filter_specification::kind;
@@ -37,14 +43,17 @@ filter::maker maker_of(const config::filter_specification& one, const config::in
             return std::make_unique<filter::pause>(time, with);
         };
     case deliver:
+        warn_of_ignored("deliver", filter::unknown_to_copy(one.value), log);
         return [given = one.value, directory = relay.delivery_dir](const filter::services& with) {
             return std::make_unique<filter::deliver>(given, directory, with);
         };
     case copy:
+        warn_of_ignored("copy", filter::unknown_to_copy(one.value), log);
         return [given = one.value](const filter::services& with) {
             return std::make_unique<filter::copy>(given, with);
         };
     case split:
+        warn_of_ignored("split", filter::unknown_to_split(one.value), log);
         return [given = one.value](const filter::services& with) {
             return std::make_unique<filter::split>(given, with);
         };
@@ -68,8 +77,7 @@ filter::maker maker_of(const config::filter_specification& one, const config::in
     case mx: {
         std::vector<std::string> ignored;
         net::name_servers servers = filter::read_mx_parameters(one.value, ignored);
-        for (const std::string& word : ignored)
-            log.warning("invalid mx filter configuration: ignoring [{}]", base::printable(word));
+        warn_of_ignored("mx", ignored, log);
         return [given = one.value, servers = std::move(servers)](const filter::services& with) {
             return std::make_unique<filter::mx>(given, servers, with);
         };

@@ -133,6 +133,15 @@ def test_copy_that_fails(t):
     equal([n for n in spool.names() if n != 'bob'], [])
 
 
+def test_parameters_that_are_none(t):
+    """A slip of the pen is told of: it may be all that keeps the originals."""
+    relay = t.relay('--filter=copy:nodelet;pop', '--filter=deliver:h;soft', '--filter=split:raw;99999')
+    for name, word in (('copy', 'nodelet'), ('deliver', 'soft'), ('split', '99999')):
+        relay.wait_log(rf'warning: invalid {name} filter configuration: ignoring \[{word}\]$')
+    equal(submit(relay, to=['you@example.net']), processed)
+    equal(relay.spool.one().field('ForwardTo'), 'example.net')
+
+
 def test_copy_as_client_filter(t):
     hop = t.next_hop()
     spool = t.spool()
