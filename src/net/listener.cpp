@@ -64,7 +64,13 @@ constexpr int longest_backlog = INT_MAX;
 
 listener::listener(std::shared_ptr<impl> i) : impl_(std::move(i)) {}
 listener::listener(listener&&) noexcept = default;
-listener& listener::operator=(listener&&) noexcept = default;
+
+listener& listener::operator=(listener&& other) noexcept {
+    // Closes: the accepting coroutine shares the socket and would go on.
+    listener replaced(std::move(impl_));
+    impl_ = std::move(other.impl_);
+    return *this;
+}
 
 listener::~listener() {
     if (impl_)

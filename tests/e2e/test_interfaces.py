@@ -100,6 +100,34 @@ def test_addresses_come_and_go(t):
         equal(lines(relay, 'warning|error'), [])
 
 
+def test_first_address_goes(t):
+    """While others stay. It is not listened on any more, and can be again."""
+    harness.private_network()
+    interface('d0', '10.9.9.1/24', '10.8.8.2/24', '10.7.7.3/24')
+    relay = t.relay(interface='d0-ipv4', port=port, admin=10026, wait=False)
+    relay.wait_log('info: smtp server on', count=3)
+    relay.wait_log('info: admin server on', count=3)
+    gone = ('10.7.7.3', '10.8.8.2')
+    for address in gone:
+        ip('address', 'del', f'{address}/24', 'dev', 'd0')
+        relay.wait_log(rf'deleting smtp server on {re.escape(address)}:{port}$')
+    with t.row('status'):
+        relay.wait_log('deleting admin server on', count=len(gone))
+        with harness.Wire.tcp('10.9.9.1', 10026) as wire:
+            wire.say('status')
+            wire.say('quit')
+            answers = list(iter(wire.line, 'OUT started: 0'))
+        equal(sorted(answers), ['LISTEN: 10.9.9.1:10025', 'LISTEN: 10.9.9.1:10026'])
+    for address in gone:
+        with t.row(f'{address} is back'):
+            ip('address', 'add', f'{address}/24', 'dev', 'd0')
+            relay.wait_log(rf'new smtp server on {re.escape(address)}:{port}$')
+            deliver(address)
+    relay.terminate()
+    with t.row('no warnings'):
+        equal(lines(relay, 'warning|error'), [])
+
+
 def test_duplicate_address_detection(t):
     """A new IPv6 address cannot be bound for a second or so."""
     harness.private_network()
