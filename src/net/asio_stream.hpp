@@ -37,6 +37,7 @@ struct stream::impl : std::enable_shared_from_this<stream::impl> {
     int waits = 0;                            // that are going on
     bool timed_out = false;
     bool interrupted = false;
+    bool abandoned = false;
     // TLS. Shared with a handshake step on another thread; the step that runs is the engine's only user.
     std::shared_ptr<tls::engine> engine;
     bool encrypted = false;   // the handshake is done

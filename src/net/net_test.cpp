@@ -213,6 +213,23 @@ net::awaitable<void> expect_interrupt(net::worker& on, net::target to) {
     EXPECT_TRUE(ready.has_error() && net::stream::is_interrupt(ready.error()));
 }
 
+// With a peer that reads nothing.
+net::awaitable<void> expect_abandoned(net::worker& on, net::target to) {
+    net::connector connector(on, std::nullopt);
+    auto stream = co_await connector.connect(std::move(to), seconds(5));
+    EXPECT_TRUE(stream.has_value());
+    stream->deadline(steady_clock::now() + seconds(60));
+    const std::string more_than_fits(64 << 20, 'x');
+    net::stream* writing = &*stream;
+    on.post([writing] { writing->abandon(); });
+    auto written = co_await stream->write(more_than_fits);
+    EXPECT_TRUE(written.has_error() && net::stream::is_interrupt(written.error()));
+    written = co_await stream->write(more_than_fits);
+    EXPECT_TRUE(written.has_error() && net::stream::is_interrupt(written.error()));
+    auto ready = co_await stream->readable();
+    EXPECT_TRUE(ready.has_error());
+}
+
 net::awaitable<void> hold(net::worker&, net::stream peer) {
     auto ready = co_await peer.readable();
     (void)ready.has_error();
@@ -232,6 +249,12 @@ TEST_F(network, an_interrupt_ends_a_wait_or_the_next_one) {
     ASSERT_TRUE(listener.has_value());
     accept_with(*listener, hold);
     run(expect_interrupt(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
+}
+
+TEST_F(network, nothing_waits_for_the_peer_of_an_abandoned_connection) {
+    auto listener = net::listener::open(workers[0], "127.0.0.1", 0); // connections stay in its queue
+    ASSERT_TRUE(listener.has_value());
+    run(expect_abandoned(workers[0], {"", "127.0.0.1", std::to_string(listener->local().port)}));
 }
 
 namespace {

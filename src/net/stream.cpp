@@ -109,7 +109,7 @@ void stream::impl::arm() {
 base::error stream::impl::why(const boost::system::error_code& code, const char* what) {
     if (timed_out)
         return base::make_error(ETIMEDOUT, what);
-    if (interrupted) {
+    if (interrupted || abandoned) {
         interrupted = false;
         return base::make_error(ECANCELED, what);
     }
@@ -227,7 +227,7 @@ awaitable<base::result<void>> stream::readable() {
         if (sent.has_error())
             co_return sent;
     }
-    if (impl_->timed_out || impl_->interrupted)
+    if (impl_->timed_out || impl_->interrupted || impl_->abandoned)
         co_return impl_->why({}, "read");
     if (impl_->engine && impl_->engine->may_read()) {
         // Nothing is to be waited for. But a peer that is always ahead is not the only one on this thread,
@@ -283,11 +283,12 @@ awaitable<base::result<void>> stream::send(std::string_view bytes) {
             co_return base::error{code, no_peer};
         if (bytes.empty())
             break;
-        if (impl_->timed_out)
+        if (impl_->timed_out || impl_->abandoned)
             co_return impl_->why({}, "write");
         timed_wait begun(*impl_);
         auto [failed] = co_await impl_->socket.async_wait(generic_socket::wait_write, token);
-        if (failed && !impl_->interrupted) // an interrupted session still gets its last reply out
+        // An interrupted session still gets its last reply out, an abandoned one does not.
+        if (failed && (!impl_->interrupted || impl_->abandoned))
             co_return impl_->why(failed, "write");
     }
     co_return base::result<void>();
@@ -345,6 +346,11 @@ void stream::interrupt() {
     impl_->interrupted = true;
     boost::system::error_code ignored;
     impl_->socket.cancel(ignored);
+}
+
+void stream::abandon() {
+    impl_->abandoned = true;
+    interrupt();
 }
 
 bool stream::peer_has_closed() const noexcept {

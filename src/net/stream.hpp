@@ -71,6 +71,9 @@ public:
     // Ends the wait to read that is going on, or else the next one, with errc::operation_canceled; later ones
     // work again. Writing is not interrupted.
     void interrupt();
+    // Likewise, and nothing is written any more that the peer does not take at once: for the end of a
+    // connection whose peer is owed nothing.
+    void abandon();
 
     // Whether the peer has ended its side, also behind octets that have not been read.
     bool peer_has_closed() const noexcept;

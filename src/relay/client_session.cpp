@@ -132,14 +132,18 @@ net::awaitable<void> client_session::start_tls() {
         engine_->tls_established(*established);
     } else if (net::stream::is_timeout(established.error())) {
         engine_->tls_failed("secure connection timeout");
+    } else if (net::stream::is_interrupt(established.error())) {
+        engine_->tls_failed("interrupted");
     } else {
         log_tls_error(log_, established.error());
         engine_->tls_failed("peer disconnected: ssl connect");
     }
 }
 
-// The connection has failed, or what came over it is not TLS as it should be.
+// The connection has failed, or is to end now, or what came over it is not TLS as it should be.
 void client_session::lost(const base::error& why, const char* during) {
+    if (net::stream::is_interrupt(why))
+        return engine_->disconnected("interrupted");
     if (!net::stream::is_tls_failure(why))
         return engine_->disconnected("peer disconnected");
     log_tls_error(log_, why);
@@ -247,7 +251,7 @@ net::awaitable<void> client_session::quit() {
 void client_session::interrupt() {
     connector_.interrupt();
     if (peer_)
-        peer_->interrupt();
+        peer_->abandon();
 }
 
 } // namespace relay

@@ -102,6 +102,7 @@ void forwarder::cut_short() {
 
 void forwarder::end_run(bool at_once) {
     stopping_ = true;
+    cut_short_ = cut_short_ || at_once;
     for (const auto& sender : senders_) {
         if (at_once)
             sender->interrupt();
@@ -186,7 +187,10 @@ net::awaitable<run_outcome> forwarder::run_through(run_reason why) {
     watch_.event({"client", "forward", "start", text_of(why)});
     auto all = co_await forward_all(std::move(*ready));
     if (all.has_error()) {
-        log_.warning("smtp client error: {}", all.error().message());
+        if (cut_short_)
+            log_.verbose("forwarding: interrupted");
+        else
+            log_.warning("smtp client error: {}", all.error().message());
         co_return run_outcome{false, all.error().message()};
     }
     log_.verbose("forwarding: no more messages to send");

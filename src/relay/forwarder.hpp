@@ -91,6 +91,7 @@ private:
     std::vector<std::unique_ptr<message_sender>> senders_; // one for each connection
     bool run_ends_ = false; // a filter wants no more messages sent in the present run
     bool stopping_ = false;
+    bool cut_short_ = false; // the end of a run is our doing
     std::function<void()> ended_;
 };
 

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import harness
@@ -315,6 +316,8 @@ def test_flush(t):
     admin.check('remove m1', 'error: message is being forwarded\n')
     admin.wire.close()  # aborts it: the message goes back
     until(lambda: [m.id for m in spool.messages()] == ['m1'], 'm1 is ready again')
+    relay.wait_log('info: forwarding: interrupted$')
+    equal([line for line in relay.lines() if re.search('warning|error', line)], [])
     equal([m.id for m in spool.messages('bad')], ['m0'])
     admin = Admin(relay)
     admin.check('unfail-all', '')
@@ -325,6 +328,28 @@ def test_flush(t):
     spool.add('m2')
     admin.check('flush', f'error: connect failure: cannot connect to {hop.address}\n')
     equal([m.id for m in spool.messages()], ['m2'])
+
+
+def test_end_of_a_flush_to_a_next_hop_that_does_not_read(t):
+    """Which is in the middle of a large message."""
+    spool = t.spool()
+    spool.add('m0', content=b'Subject: x\r\n\r\n' + (b'x' * 998 + b'\r\n') * 32_000)
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        port = listener.getsockname()[1]
+        relay = t.relay('--admin=0', f'--forward-to=127.0.0.1:{port}', spool=spool)
+        admin = Admin(relay)
+        admin.send('flush')
+        connection, _ = listener.accept()
+        with harness.Wire(connection) as hop:
+            hop.say('220 next')
+            for line, answer in [('EHLO .*', '250 next'), ('MAIL .*', '250 ok'), ('RCPT .*', '250 ok'), ('DATA', '354 go')]:
+                hop.expect(line)
+                hop.say(answer)
+            hop.expect('Subject: x')
+            equal([m.id for m in spool.messages('busy')], ['m0'])
+            admin.wire.close()
+            until(lambda: [m.id for m in spool.messages()] == ['m0'], 'm0 is ready again')
+            relay.terminate()
 
 
 def test_events(t):
