@@ -102,7 +102,16 @@ action server_engine::next() {
 
 std::optional<action> server_engine::execute(std::string_view line) {
     words given;
-    for (std::string_view word : split_words(line))
+    const auto all = split_words(line);
+    // A web browser can be made to post commands to any port; it cannot be made to leave out its request
+    // line.
+    if (std::exchange(first_line_, false) && !all.empty() && base::is_http_method(all.front())) {
+        reply("error: unrecognised command");
+        over_ = true;
+        reason_ = "http request";
+        return std::nullopt;
+    }
+    for (std::string_view word : all)
         if (given.command.empty())
             given.command = base::to_lower(word);
         else

@@ -124,6 +124,7 @@ private:
     std::span<const char> input_;
     std::string held_;         // the beginning of a line
     std::string line_;         // the line in hand
+    bool first_line_ = true;
     bool too_long_ = false;    // that line is
     std::optional<bool> crlf_; // decided by the first line
     std::string output_;

@@ -312,6 +312,23 @@ TEST(admin_engine, thirty_errors_are_enough) {
     EXPECT_EQ(all.size(), 30 * one.size());
 }
 
+// What a page in somebody's browser can make of a port on the same machine.
+TEST(admin_engine, commands_in_an_http_request_are_not_executed) {
+    const std::string refusal = "error: unrecognised command\r\n" + prompt;
+    for (const std::string& line :
+         {std::string("POST / HTTP/1.1"), "GET /" + std::string(5000, 'a') + " HTTP/1.1"}) {
+        auto settings = client::plain();
+        settings.may_terminate = true;
+        client c(settings);
+        EXPECT_EQ(c.say(line + "\r\nHost: localhost:25\r\n\r\nunfail-all\r\nterminate\r\n"), refusal);
+        EXPECT_TRUE(c.closed);
+        EXPECT_EQ(c.reason, "http request");
+        EXPECT_EQ(c.asked, "");
+    }
+    client later;
+    EXPECT_EQ(later.say("pid\r\nGET /\r\npid\r\n"), "4711\r\n" + prompt + refusal + "4711\r\n" + prompt);
+}
+
 TEST(admin_engine, a_line_without_end_costs_no_memory) {
     for (std::string_view end : {"\n", "\r\n"}) {
         client c;

@@ -3,6 +3,7 @@
 #include "base/controls.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace base {
@@ -81,6 +82,12 @@ std::string to_lower(std::string_view text) {
 bool iequals(std::string_view a, std::string_view b) noexcept {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                       [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_http_method(std::string_view word) noexcept {
+    static constexpr std::array<std::string_view, 9> methods{"GET",     "POST",   "PUT",   "HEAD", "OPTIONS",
+                                                             "CONNECT", "DELETE", "PATCH", "TRACE"};
+    return std::find(methods.begin(), methods.end(), word) != methods.end();
 }
 
 std::string_view trim(std::string_view text) noexcept {

@@ -12,6 +12,9 @@ namespace base {
 std::string to_lower(std::string_view text);
 bool iequals(std::string_view a, std::string_view b) noexcept;
 
+// GET, POST, ...: a browser or a program made to send its requests to a port of ours.
+bool is_http_method(std::string_view word) noexcept;
+
 // Without the blanks and tabs (and CR, LF) at both ends; the view points into `text`.
 std::string_view trim(std::string_view text) noexcept;
 

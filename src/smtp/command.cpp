@@ -124,12 +124,6 @@ command parse_command(std::string_view line) noexcept {
     return c;
 }
 
-bool is_http_method(std::string_view word) noexcept {
-    static constexpr std::array<std::string_view, 9> methods{"GET",     "POST",   "PUT",   "HEAD", "OPTIONS",
-                                                             "CONNECT", "DELETE", "PATCH", "TRACE"};
-    return std::find(methods.begin(), methods.end(), word) != methods.end();
-}
-
 path parse_path(std::string_view argument, std::string_view keyword, bool brackets_required) noexcept {
     if (!base::iequals(argument.substr(0, keyword.size()), keyword))
         return failed(path::fault::no_keyword);

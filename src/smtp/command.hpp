@@ -40,9 +40,6 @@ struct command {
 // `line` is without its CR-LF.
 command parse_command(std::string_view line) noexcept;
 
-// GET, POST, ...: a browser or a program made to send its requests to a mail port.
-bool is_http_method(std::string_view word) noexcept;
-
 struct path {
     enum class fault {
         none,

@@ -435,7 +435,7 @@ step server_engine::impl::receive_command() {
     // A web browser can be made to post a mail dialogue to any port; it cannot be made to leave out its
     // request line, however long that is.
     if (std::exchange(first_command_, false) &&
-        is_http_method(line->too_long ? parse_command(opening_).word : c.word)) {
+        base::is_http_method(line->too_long ? parse_command(opening_).word : c.word)) {
         reply("500 command unrecognized");
         close("http request");
         return std::nullopt;
