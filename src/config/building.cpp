@@ -45,6 +45,7 @@ bool closes_stderr(const option_values& given) {
 
 process build_process(const option_values& given, const surroundings& around) {
     process whole;
+    whole.program = around.program;
     whole.log = is_logging(given);
     whole.verbose = static_cast<int>(std::min(given.times("verbose"), 2U));
     whole.debug = given.has("debug");

@@ -19,6 +19,7 @@ namespace config {
 
 // Options that belong to the whole process.
 struct process {
+    std::string program = "emailrelay"; // name in front of messages and log lines
     bool log = false;
     int verbose = 0; // times given, 0 to 2
     bool debug = false;
@@ -145,7 +146,7 @@ struct instance {
 struct configuration {
     process whole;
     std::vector<instance> instances;   // at least one
-    std::vector<std::string> warnings; // without the "emailrelay: warning: " in front
+    std::vector<std::string> warnings; // without the "<program>: warning: " in front
 };
 
 // Print and end.

@@ -113,9 +113,9 @@ public:
         for (const config::instance& one : config_.instances)
             check_instance(one);
         for (const std::string& text : config_.warnings)
-            std::fputs(tr_format("emailrelay: warning: {}\n", text).c_str(), stderr);
+            std::fputs(tr_format("{}: warning: {}\n", config_.whole.program, text).c_str(), stderr);
         for (const std::string& text : errors_)
-            std::fputs(tr_format("emailrelay: error: {}\n", text).c_str(), stderr);
+            std::fputs(tr_format("{}: error: {}\n", config_.whole.program, text).c_str(), stderr);
         if (!errors_.empty())
             return 1;
         describe_process();

@@ -2,17 +2,20 @@
 #include "main/check_configuration.hpp"
 #include "main/program.hpp"
 
+#include "base/text.hpp"
 #include "config/configuration.hpp"
 #include "mail/idn.hpp"
 #include "os/process.hpp"
 #include "os/translations.hpp"
 #include "tls/context.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -35,8 +38,17 @@ private:
     std::map<std::string, std::optional<std::string>> texts_;
 };
 
-config::surroundings find_surroundings() {
+// What it was called as, without directory and extension: where there are several relays on a machine each
+// can have a name of its own in the log.
+std::string program_name(std::string_view path) {
+    path.remove_prefix(path.rfind('/') + 1);
+    const std::string name = base::printable(path.substr(0, path.rfind('.')));
+    return name.empty() ? "emailrelay" : name;
+}
+
+config::surroundings find_surroundings(const std::string& program) {
     config::surroundings around;
+    around.program = program;
     around.start_directory = os::current_directory();
     around.program_directory = os::program_directory();
     around.columns = os::terminal_columns();
@@ -66,9 +78,10 @@ config::surroundings find_surroundings() {
 
 int main(int argc, char** argv) {
     os::open_standard_streams();
+    const std::string program = program_name(argc > 0 ? argv[0] : "");
     try {
-        std::vector<std::string> words(argv + 1, argv + argc);
-        const config::surroundings around = find_surroundings();
+        std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+        const config::surroundings around = find_surroundings(program);
         if (const auto directory = config::find_locale_directory(words, around))
             os::use_translations(*directory);
         config::outcome outcome = config::read_configuration(words, around);
@@ -81,7 +94,7 @@ int main(int argc, char** argv) {
         return configuration.whole.check_only ? check_configuration(configuration)
                                               : run_program(configuration);
     } catch (const std::exception& e) {
-        std::fprintf(stderr, "emailrelay: error: %s\n", e.what());
+        std::fprintf(stderr, "%s: error: %s\n", program.c_str(), e.what());
         return 1;
     }
 }

@@ -59,12 +59,12 @@ constexpr std::chrono::seconds patience{5}; // for what is under way when the pr
 // Then for threads that may be in the middle of writing a file, for other processes, and for the log.
 constexpr std::chrono::seconds longest_end{20};
 
-void say(const std::string& text) {
-    os::write_to_stderr("emailrelay: " + text + "\n");
+void say(const config::process& by, const std::string& text) {
+    os::write_to_stderr(by.program + ": " + text + "\n");
 }
 
-int fail(const base::error& e) {
-    say("error: " + e.message());
+int fail(const config::process& by, const base::error& e) {
+    say(by, "error: " + e.message());
     // Exit code 2 belongs to listening addresses that cannot be had.
     return e.what.starts_with("socket bind error") ? 2 : 1;
 }
@@ -73,6 +73,7 @@ os::log_settings log_settings_of(const config::process& whole) {
     os::log_settings s;
     s.enabled = whole.log;
     s.verbose = whole.verbose;
+    s.layout.program = whole.program;
     s.layout.time = whole.log_time;
     s.layout.unit = whole.log_unit;
     s.layout.address = whole.log_address;
@@ -110,13 +111,13 @@ public:
 
     int run() {
         if (auto early = begin(); early.has_error())
-            return tell(fail(early.error()));
+            return tell(fail(config_.whole, early.error()));
         if (!has_something_to_do()) {
-            say("nothing to do");
+            say(config_.whole, "nothing to do");
             return tell(0);
         }
         if (auto opened = open(); opened.has_error()) {
-            int code = fail(opened.error());
+            int code = fail(config_.whole, opened.error());
             const os::end_limit limit(longest_end, signal_, code);
             end();
             return tell(code);
@@ -127,9 +128,9 @@ public:
         const os::end_limit limit(longest_end, signal_, code);
         end(); // the log is complete: what is said now stands behind its last line
         if (no_messages_)
-            say("no messages to send");
+            say(config_.whole, "no messages to send");
         if (!client_error_.empty())
-            say("error: " + client_error_);
+            say(config_.whole, "error: " + client_error_);
         if (signal_ != 0)
             os::die_by(signal_);
         return code;
@@ -148,7 +149,7 @@ private:
         os::raise_descriptor_limit();
         os::keep_memory_in_reserve();
         for (const std::string& text : config_.warnings)
-            say("warning: " + text);
+            say(config_.whole, "warning: " + text);
         if (config_.whole.daemon)
             if (auto entered = background_.enter(); entered.has_error())
                 return entered.error();
@@ -190,7 +191,8 @@ private:
                                    [&](const config::interface_item& item) { return item.address == name; });
             });
             if (!used)
-                say("warning: socket activation: " + name + " is not used: --interface does not name it");
+                say(config_.whole,
+                    "warning: socket activation: " + name + " is not used: --interface does not name it");
         }
     }
 
@@ -353,7 +355,7 @@ private:
 int run_program(const config::configuration& configuration) {
     auto sockets = os::take_activation_sockets(); // meant for this pid, so before it changes
     if (sockets.has_error())
-        return fail(sockets.error());
+        return fail(configuration.whole, sockets.error());
     let_go_of_callers(configuration, sockets->size()); // before anything is opened
     return program(configuration, std::move(*sockets)).run();
 }

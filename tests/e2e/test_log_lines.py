@@ -40,6 +40,28 @@ def one_session(relay, body=b'Subject: x\r\n\r\ntext\r\n', to=('you@example.net'
     relay.wait_log('smtp connection closed: ')
 
 
+def test_name_of_the_program(t):
+    """In front of every line stands what the program was called as, without an extension."""
+    called = t.dir / 'second.relay'
+    called.symlink_to(t.program)
+    t.program = called
+    spool = t.spool().path
+    nothing = ['--dont-serve', f'--spool-dir={spool}', *(['--user=root'] if is_root() else [])]
+    for words, status, said in [
+            (['--foo'], 1, 'second: error: invalid option: "--foo"\n        try "second --help --verbose" for more information\n'),
+            (['--forward'], 1, 'second: usage error: --forward requires --forward-to\n'),
+            (['--check-config', '--spool-dir=/no/such'], 1, 'second: error: invalid spool directory: /no/such: no such file or directory\n'),
+            (['--spool-dir=/no/such'], 1, 'second: error: invalid spool directory: /no/such: no such file or directory\n'),
+            ([*nothing, '--pid-file=a', '--pid-file=b'], 0, 'second: warning: more than one --pid-file: using the first\nsecond: nothing to do\n')]:
+        with t.row(' '.join(words)):
+            done = t.emailrelay(*words)
+            equal((done.returncode, done.stderr), (status, said))
+    relay = t.relay()
+    relay.terminate()
+    for line in log_of(relay):
+        match(line, '^second: info: ')
+
+
 def test_a_session(t):
     """Every line of it, with --verbose and without."""
     address = r'127\.0\.0\.1:\d+'
