@@ -361,18 +361,11 @@ void relay_instance::start(net::worker_group& workers,
         server_ = std::make_unique<relay::smtp_server>(server_settings(), std::move(services), workers, log_);
     }
     if (forwarding_) {
-        log_.with_unit_always().verbose("forwarding to {}", config_.forward_to);
         // The last worker: the first one also accepts.
         forwarder_ = std::make_unique<relay::forwarder>(*forwarding_, *store_, work_,
                                                         workers[workers.size() - 1], log_, watch_);
-        forwarder_stopped_ = false;
         if (config_.client_mode)
             forwarder_->run_ended = std::move(client_ended);
-        forwarder_->start();
-        if (config_.forward_at_start)
-            forwarder_->request(relay::run_reason::startup);
-        else
-            forwarder_->check_name();
     }
     if (config_.pop) {
         relay::pop_services services{
@@ -394,6 +387,18 @@ void relay_instance::start(net::worker_group& workers,
         pop_listeners_.hand_to(pop_->at_the_door());
     if (admin_)
         admin_listeners_.hand_to(admin_->at_the_door());
+    if (forwarder_)
+        start_forwarding();
+}
+
+void relay_instance::start_forwarding() {
+    log_.with_unit_always().verbose("forwarding to {}", config_.forward_to);
+    forwarder_stopped_ = false;
+    forwarder_->start();
+    if (config_.forward_at_start)
+        forwarder_->request(relay::run_reason::startup);
+    else
+        forwarder_->check_name();
 }
 
 std::vector<relay::reception*> relay_instance::doors() const {

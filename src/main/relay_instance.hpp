@@ -82,6 +82,7 @@ private:
     base::result<void> bind(net::worker_group& workers);
     relay::reception_settings door_settings() const;
     void configure_filters();
+    void start_forwarding();
     relay::smtp_server_settings server_settings() const;
     relay::pop_server_settings pop_settings() const;
     relay::admin_server_settings admin_settings() const;

@@ -40,6 +40,20 @@ def one_session(relay, body=b'Subject: x\r\n\r\ntext\r\n', to=('you@example.net'
     relay.wait_log('smtp connection closed: ')
 
 
+def test_order_at_the_start(t):
+    """Listeners first, then what is done by itself."""
+    hop = t.next_hop()
+    secrets = t.file('pop.auth', 'server plain joe secret\n')
+    secrets.chmod(0o600)
+    relay = t.relay('--forward', '--admin=0', '--pop', '--pop-port=0', f'--pop-auth={secrets}',
+                    forward_to=hop.address)
+    relay.wait_log('forwarding: no messages to send')
+    relay.terminate()
+    address = r'127\.0\.0\.1:\d+'
+    whole(log_of(relay), 'info: pop server authentication secrets from ".*"', *[f'info: {which} server on {address}' for which in ('smtp', 'pop', 'admin')],
+          f'info: forwarding to {hop.address}', r'info: forwarding: \[startup\]', 'info: forwarding: no messages to send')
+
+
 def test_name_of_the_program(t):
     """In front of every line stands what the program was called as, without an extension."""
     called = t.dir / 'second.relay'
