@@ -139,8 +139,8 @@ inline constexpr option table[] = {
     {.name = "port", .letter = 'p', .takes = one, .placeholder = "<port>", .in = smtp_server,
      .text = "port for SMTP clients", .normally = "25", .brief = 8},
     {.name = "interface", .letter = 'I', .takes = list, .placeholder = "<address>", .in = smtp_server,
-     .text = "where to listen: IP addresses, paths of unix-domain sockets, fd#<n> for an inherited descriptor; smtp=, "
-             "pop= or admin= in front limits an item to that service",
+     .text = "where to listen: IP addresses, names of network interfaces, paths of unix-domain sockets, fd#<n> for an "
+             "inherited descriptor; smtp=, pop= or admin= in front limits an item to that service",
      .normally = "0.0.0.0,::"},
     {.name = "remote-clients", .letter = 'r', .in = smtp_server,
      .text = "serve clients with any address, not local ones only", .brief = 9},
