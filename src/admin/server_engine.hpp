@@ -122,8 +122,8 @@ private:
 
     const server_settings& settings_;
     std::span<const char> input_;
-    std::string held_;         // the beginning of a line
-    std::string line_;         // the line in hand
+    std::string held_; // the beginning of a line
+    std::string line_; // the line in hand
     bool first_line_ = true;
     bool too_long_ = false;    // that line is
     std::optional<bool> crlf_; // decided by the first line
