@@ -199,7 +199,7 @@ bool commit_message::take_next_name() {
     return true;
 }
 
-void commit_message::finish(base::result<void> outcome) {
+void commit_message::finish(const base::result<void>& outcome) {
     std::shared_ptr<core> keep = message_->owner;
     if (outcome.has_error()) {
         message_->remove_file(); // the one begun before the commit

@@ -36,7 +36,7 @@ private:
     base::result<void> rename_envelope();
     void remove_files();
     bool take_next_name();
-    void finish(base::result<void> outcome);
+    void finish(const base::result<void>& outcome);
     template <class Step>
     void run_on(os::worker_pool& pool, Step step);
 

@@ -233,6 +233,7 @@ void commit_staged::leave_content() {
 // All become visible before the one flush of the directory, and `last` is done when no power cut can take
 // them away. Until then whatever fails is undone. A forwarder may have been quicker: what he has taken is not
 // to be had back, and goes out whether or not the rest does.
+// NOLINTNEXTLINE(performance-unnecessary-value-param): what has not been stored goes when this returns
 base::result<void> store::commit_at_once(std::vector<staged_message> messages,
                                          const std::function<base::result<void>()>& last) {
     core& c = *impl_->shared;
@@ -257,7 +258,7 @@ base::result<void> store::commit_at_once(std::vector<staged_message> messages,
     return outcome;
 }
 
-void commit_staged::finish(base::result<void> outcome) {
+void commit_staged::finish(const base::result<void>& outcome) {
     std::shared_ptr<core> keep = message_->owner;
     base::result<std::string> stored = std::move(message_->id);
     if (outcome.has_error())

@@ -51,7 +51,7 @@ private:
     void declined() override;
     void flush_directly();
     void leave_content();
-    void finish(base::result<void> outcome);
+    void finish(const base::result<void>& outcome);
     template <class Step>
     void run_on(os::worker_pool& pool, Step step);
 

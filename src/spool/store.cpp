@@ -69,9 +69,10 @@ core::core(settings s, os::filesystem& files, os::file directory, os::worker_poo
       flushers("flush", flusher_threads, os::prepare_file_thread) {}
 
 void core::run_on(os::worker_pool& any_pool, std::function<void()> step) {
-    commits.enter();                     // this thread is still in post() when all may be over already
-    if (!any_pool.post(std::move(step))) // refused, it stays ours
-        flushers.post(std::move(step));  // they live as long as there are commits
+    commits.enter(); // this thread is still in post() when all may be over already
+    if (!any_pool.post(std::move(step)))
+        // NOLINTNEXTLINE(bugprone-use-after-move): refused, it stays ours
+        flushers.post(std::move(step)); // they live as long as there are commits
     commits.leave();
 }
 
@@ -124,7 +125,7 @@ new_message store::create() {
     return new_message(std::make_unique<new_message::state>(shared, shared->ids.next()));
 }
 
-void store::commit(new_message message, mail::envelope envelope, completion done) {
+void store::commit(new_message message, const mail::envelope& envelope, completion done) {
     impl_->shared->commits.enter();
     std::make_shared<commit_message>(std::move(message.state_), envelope, std::move(done))->start();
 }

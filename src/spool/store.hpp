@@ -180,7 +180,7 @@ public:
     // their final names and will survive a power cut. Its value is the id that they have, which is another
     // than before if that name was taken. On failure nothing of it is left. `done` must not block.
     using completion = std::function<void(base::result<std::string>)>;
-    void commit(new_message message, mail::envelope envelope, completion done);
+    void commit(new_message message, const mail::envelope& envelope, completion done);
 
     // [blocks] Writes the files without making them durable, for filters.
     base::result<staged_message> stage(new_message message, const mail::envelope& envelope);
