@@ -107,6 +107,16 @@ def connects(host, port):
         return False
 
 
+def listens(port):
+    """Whether somebody does, without a connection, which the server would see."""
+    for table in map(pathlib.Path, ('/proc/net/tcp', '/proc/net/tcp6')):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            _, local, _, state = line.split()[:4]
+            if state == '0A' and int(local.rpartition(':')[2], 16) == port:
+                return True
+    return False
+
+
 def until(condition, what, seconds=patience):
     """Waits until condition() is true and returns its value."""
     end = time.monotonic() + seconds
